@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A lip-sync model: a folder with a `model.toml`, and how elements find and share it.
+
+mod context;
+mod lookup;
+pub mod manifest;
+mod values;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use context::{answer, ask};
+pub(crate) use lookup::plugin_folder;
+pub use lookup::{find_folder, set_plugin_file};
+pub use manifest::Manifest;
+
+/// The model used where none is named.
+pub const DEFAULT_MODEL: &str = "mouthwarp";
+
+/// Nobody writes a manifest this long; a larger file is something else.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+
+/// A model's folder and its checked manifest. The graphs are opened by the runtime, and shared there.
+#[derive(Debug, PartialEq)]
+pub struct Model {
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+}
+
+/// Why a model cannot be used. The text names the file and says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelError {
+    NotFound(String),
+    Invalid(String),
+}
+
+impl fmt::Display for ModelError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::NotFound(text) | Self::Invalid(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for ModelError {}
+
+impl From<ModelError> for gst::ErrorMessage {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::NotFound(text) => gst::error_msg!(gst::ResourceError::NotFound, ["{text}"]),
+            ModelError::Invalid(text) => gst::error_msg!(gst::ResourceError::Settings, ["{text}"]),
+        }
+    }
+}
+
+impl Model {
+    /// Opens the model called `spec`: a name, looked up as [`find_folder`] says, or with a "/" in it a folder's path.
+    pub fn open(spec: &str) -> Result<Arc<Self>, ModelError> {
+        let folder = find_folder(spec)?;
+        let file = folder.join("model.toml");
+        let read = |e: std::io::Error| ModelError::NotFound(format!("model \"{spec}\": cannot read {}: {e}", file.display()));
+        let size = std::fs::metadata(&file).map_err(read)?.len();
+        if size > MAX_MANIFEST_BYTES {
+            return Err(ModelError::Invalid(format!("{}: {size} bytes are not a manifest", file.display())));
+        }
+        let text = std::fs::read_to_string(&file).map_err(read)?;
+        let manifest: Manifest =
+            toml::from_str(&text).map_err(|e| ModelError::Invalid(format!("{}: {e}", file.display())))?;
+        let model = Self { folder, manifest };
+        model.check_files()?;
+        Ok(Arc::new(model))
+    }
+
+    fn check_files(&self) -> Result<(), ModelError> {
+        if self.manifest.lipsyncgen.graph.is_empty() {
+            return Err(ModelError::Invalid(format!(
+                "{}: [lipsyncgen] needs at least one [[lipsyncgen.graph]]",
+                self.folder.join("model.toml").display()
+            )));
+        }
+        for graph in &self.manifest.lipsyncgen.graph {
+            self.file(&graph.file)?;
+        }
+        Ok(())
+    }
+
+    /// The path of a file that the manifest names. It must exist and lie inside the model's folder.
+    pub fn file(&self, name: &str) -> Result<PathBuf, ModelError> {
+        let path = self.folder.join(name);
+        let inside = Path::new(name).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        let escaped = || {
+            ModelError::Invalid(format!(
+                "{}: file = \"{name}\" leads out of the model's folder",
+                self.folder.join("model.toml").display()
+            ))
+        };
+        if !inside {
+            return Err(escaped());
+        }
+        let missing = |e: std::io::Error| {
+            ModelError::NotFound(format!(
+                "model \"{}\": {} is missing ({e}); the model's README says how to get or make it",
+                &*self.manifest.name,
+                path.display()
+            ))
+        };
+        // A link may lead out of the folder as well.
+        let real = path.canonicalize().map_err(missing)?;
+        let folder = self.folder.canonicalize().map_err(missing)?;
+        if real.starts_with(folder) { Ok(real) } else { Err(escaped()) }
+    }
+
+    /// Numbers in a feature row and rows per second, as negotiated in caps.
+    pub fn features_caps(&self) -> gst::Caps {
+        let features = &self.manifest.audiofeatures;
+        let (rows, seconds) = features.rate();
+        gst::Caps::builder("application/x-lipsync-features")
+            .field("features", &*features.id)
+            .field("width", features.width() as i32)
+            .field("rate", gst::Fraction::new(rows as i32, seconds as i32))
+            .field("format", "F32LE")
+            .build()
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Manifest values that check themselves, so that an error points at the very line.
+
+use std::ops::Deref;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+/// A number from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Checked<T, const MIN: i64, const MAX: i64>(pub T);
+
+macro_rules! checked {
+    ($type:ty, $what:literal) => {
+        impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Checked<$type, MIN, MAX> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let value = f64::deserialize(deserializer)?;
+                if !(MIN as f64..=MAX as f64).contains(&value) || (value as $type) as f64 != value {
+                    return Err(D::Error::custom(format!("{value}: expected {} from {MIN} to {MAX}", $what)));
+                }
+                Ok(Self(value as $type))
+            }
+        }
+    };
+}
+checked!(u32, "a whole number");
+checked!(f64, "a number");
+
+/// A number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fraction(pub f32);
+
+impl<'de> Deserialize<'de> for Fraction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Checked::<f64, 0, 1>::deserialize(deserializer).map(|v| Self(v.0 as f32))
+    }
+}
+
+/// A text that is not empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Name(String);
+
+impl Deref for Name {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.trim().is_empty() {
+            return Err(D::Error::custom("expected a text that is not empty"));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// Width and height in pixels, each from 8 to 2048.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub width: usize,
+    pub height: usize,
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let [width, height] = <[Checked<u32, 8, 2048>; 2]>::deserialize(deserializer)?;
+        Ok(Self { width: width.0 as usize, height: height.0 as usize })
+    }
+}
+
+/// A length in frame pixels, written `"10px"`; may be negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LengthPx(pub f32);
+
+impl<'de> Deserialize<'de> for LengthPx {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = text.strip_suffix("px").and_then(|n| n.trim().parse::<f32>().ok());
+        match number {
+            Some(n) if n.abs() <= 4096.0 => Ok(Self(n)),
+            _ => Err(D::Error::custom(format!("\"{text}\": expected a length such as \"10px\""))),
+        }
+    }
+}
+
+/// `"a"` or `["a", "b"]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneOrMany<T>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+            type Value = Vec<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
+                T::deserialize(serde::de::value::StrDeserializer::new(text)).map(|v| vec![v])
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(v) = seq.next_element()? {
+                    list.push(v);
+                }
+                Ok(list)
+            }
+        }
+        deserializer.deserialize_any(Visitor(std::marker::PhantomData)).map(Self)
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Running a graph: one trait, and the libraries behind it.
+//!
+//! A [`Session`] is a loaded graph. Opening the same file with the same [`Options`] twice in a process yields the same
+//! session, so the weights are in memory once; runs take turns.
+
+mod onnx;
+mod share;
+#[cfg(feature = "test-runtime")]
+mod test;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// A dense float tensor, last axis fastest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    pub shape: Vec<usize>,
+    pub data: Vec<f32>,
+}
+
+impl Tensor {
+    /// `data` must hold as many values as `shape` says.
+    pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
+        let shape = shape.into();
+        debug_assert_eq!(shape.iter().product::<usize>(), data.len());
+        Self { shape, data }
+    }
+}
+
+/// Name and shape of a graph's input or output; `None` is an axis of any length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    pub name: String,
+    pub shape: Vec<Option<usize>>,
+}
+
+impl fmt::Display for TensorInfo {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} (", self.name)?;
+        for (i, axis) in self.shape.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            match axis {
+                Some(n) => write!(f, "{comma}{n}")?,
+                None => write!(f, "{comma}?")?,
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+/// Which library runs the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Backend {
+    /// By the file's kind.
+    #[default]
+    Auto,
+    Ort,
+    Torch,
+    #[cfg(feature = "test-runtime")]
+    Test,
+}
+
+/// How to run a graph.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Options {
+    pub backend: Backend,
+    /// `cpu`, `cuda:0`, …, or `auto` for the best there is.
+    pub device: String,
+    /// Threads per run, 0 = as many as there are cores.
+    pub threads: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { backend: Backend::Auto, device: "auto".into(), threads: 0 }
+    }
+}
+
+/// Why a graph cannot be opened or run, in words for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeError(pub String);
+
+impl fmt::Display for RuntimeError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RuntimeError {}
+
+/// A graph that is ready to run.
+pub trait Session: Send {
+    fn inputs(&self) -> &[TensorInfo];
+
+    fn outputs(&self) -> &[TensorInfo];
+
+    /// Runs the graph on `inputs` (by name) and returns the named `outputs`, in their order.
+    fn run(&mut self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Vec<Tensor>, RuntimeError>;
+}
+
+/// A session that several elements may use.
+pub type SharedSession = Arc<Mutex<dyn Session>>;
+
+/// Opens the graph in `file`, or finds it open already.
+pub fn open(file: &Path, options: &Options) -> Result<SharedSession, RuntimeError> {
+    share::get_or_open(file, options, || match options.backend {
+        #[cfg(feature = "test-runtime")]
+        Backend::Test => Ok(Arc::new(Mutex::new(test::TestSession::open(file, options)?))),
+        Backend::Torch => Err(RuntimeError("backend=torch: this plugin was built without libtorch".into())),
+        Backend::Auto | Backend::Ort => Ok(Arc::new(Mutex::new(onnx::OnnxSession::open(file, options)?))),
+    })
+}

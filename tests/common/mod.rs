@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What several test modules need.
+
+use std::path::PathBuf;
+use std::sync::Once;
+
+/// Initialises GStreamer and registers the elements under test; models are found in the source tree.
+pub fn init() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        gst::init().expect("GStreamer starts");
+        gstlipsync::plugin_register_static().expect("the plugin registers");
+    });
+}
+
+/// A file of the private test media, or `None` with a printed reason where the folder is absent.
+pub fn media(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/media").join(name);
+    if path.exists() {
+        Some(path)
+    } else {
+        eprintln!("skipped: {} is not there (test media are not part of the project)", path.display());
+        None
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Tests of the elements in real pipelines, one module per element.
+
+mod audiofeatures;
+mod avatarloop;
+mod common;
+mod facecrop;
+mod facepaste;
+mod lipsyncgen;
