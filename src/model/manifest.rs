@@ -480,10 +480,7 @@ impl TryFrom<RawInput> for Input {
                     Some("n1wr") => FeatureLayout::N1wr,
                     _ => FeatureLayout::Nrw,
                 };
-                Source::Features {
-                    rows: Rows { before: rows.before.0, count: rows.count.0, end: rows.end },
-                    layout,
-                }
+                Source::Features { rows: Rows { before: rows.before.0, count: rows.count.0, end: rows.end }, layout }
             }
             [SourceName::Landmarks] => {
                 unused(&picture_keys)?;
