@@ -19,8 +19,14 @@ pub enum Sampling {
     Area,
 }
 
-/// A crop that shrinks the frame more than this leaves samples out.
+/// A picture that shrinks another more than this leaves samples out.
 const MAX_TAPS: f32 = 16.0;
+
+/// How many samples lie under a pixel whose side is the vector `side`, in samples: at least 1.
+pub fn taps(side: [f32; 2]) -> usize {
+    // Not one more for a rounding error; NaN becomes 1.
+    ((side[0].hypot(side[1]) - 1e-3).ceil().min(MAX_TAPS) as usize).max(1)
+}
 
 /// Cuts `width` × `height` pixels out of `frame`.
 ///
@@ -70,12 +76,10 @@ fn sample_row<const N: usize>(
 ) {
     let map = crop_to_frame.then(&components[0].layout.from_frame());
     let [ax, bx, _, ay, by, _] = map.0;
-    let taps = |dx: f32, dy: f32| match sampling {
-        Sampling::Bilinear => 1,
-        // NaN becomes 1.
-        Sampling::Area => ((dx.hypot(dy) - 1e-3).ceil().min(MAX_TAPS) as usize).max(1),
+    let (across, down) = match sampling {
+        Sampling::Bilinear => (1, 1),
+        Sampling::Area => (taps([ax, ay]), taps([bx, by])),
     };
-    let (across, down) = (taps(ax, ay), taps(bx, by));
     let scale = 1.0 / (across * down) as f32 / (1u32 << (2 * WEIGHT_BITS)) as f32;
     for (i, sample) in out.iter_mut().enumerate() {
         let mut sum = [0.0; N];

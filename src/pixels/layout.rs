@@ -47,6 +47,23 @@ impl Layout {
         Some([component(0)?, component(1)?, component(2)?])
     }
 
+    /// Where sample (x, y) lies in the plane.
+    #[inline]
+    pub fn at(&self, x: usize, y: usize) -> usize {
+        self.offset + y * self.stride + x * self.step
+    }
+
+    /// One past the last sample.
+    pub fn end(&self) -> usize {
+        self.at(self.width - 1, self.height - 1) + 1
+    }
+
+    /// From this component's samples, (0, 0) being the *centre* of the first one, to frame coordinates.
+    pub fn to_frame(&self) -> Affine {
+        let [sx, sy] = self.sub.map(|s| s as f32);
+        Affine([sx, 0.0, 0.5 * sx, 0.0, sy, 0.5 * sy])
+    }
+
     /// From frame coordinates to this component's: (0, 0) is the *centre* of the first sample.
     pub fn from_frame(&self) -> Affine {
         let [sx, sy] = self.sub;
@@ -67,8 +84,7 @@ impl<'a> Component<'a> {
     pub fn of(frame: &'a VideoFrameRef<&gst::BufferRef>) -> Option<[Self; 3]> {
         let component = |layout: Layout| {
             let data = frame.plane_data(layout.plane as u32).ok()?.get(layout.offset..)?;
-            let last = (layout.height - 1) * layout.stride + (layout.width - 1) * layout.step;
-            (last < data.len()).then_some(Self { data, layout })
+            (layout.end() - layout.offset <= data.len()).then_some(Self { data, layout })
         };
         let [a, b, c] = Layout::of(frame.info())?;
         Some([component(a)?, component(b)?, component(c)?])

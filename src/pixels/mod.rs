@@ -7,19 +7,23 @@
 //! Chroma siting is simplified: a subsampled component's sample is taken to lie in the centre of the luma pixels that it
 //! covers, whatever the caps say (reading and writing agree, so the at most half a pixel of error cancels out).
 
+mod canvas;
 mod color;
 mod crop;
 mod layout;
 mod luma;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tile;
 
 use gst_video::VideoFormat;
 
+pub use canvas::Canvas;
 pub use color::ColorMap;
-pub use crop::{Sampling, crop_rgb};
+pub use crop::{Sampling, crop_rgb, taps};
 pub use layout::{Component, Layout};
 pub use luma::{GrayImage, luma};
+pub use tile::Tile;
 
 /// The formats that the elements accept, in order of preference.
 pub const FORMATS: &[VideoFormat] = &[

@@ -1,0 +1,291 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
+# Makes the face in a video or a picture speak a sound file.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+usage() {
+    cat << 'END'
+usage: dub.sh [OPTION]... VIDEO AUDIO OUT.mp4
+       dub.sh [OPTION]...                    dubs demo/face.mp4 with demo/voice.wav
+
+Makes the face in VIDEO (or in a still picture) speak AUDIO. OUT.mp4 is as long as AUDIO.
+
+  --model NAME      the lip-sync model: a name, or the path of its folder
+  --loop MODE       what follows the end of VIDEO: none, forward (from the start again), pingpong (back and forth);
+                    default: pingpong if VIDEO is shorter than AUDIO, otherwise none
+  --detector NAME   how faces are found (property detector of facecrop)
+  --device NAME     where the model runs: cpu, cuda:0, … (property device of lipsyncgen)
+  -h, --help        this text
+
+LIPSYNC_VERBOSE=1 prints the pipeline and everything GStreamer says.
+END
+}
+
+say() { printf 'dub.sh: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+misused() {
+    say "$* (dub.sh --help tells more)"
+    exit 2
+}
+
+# --- What is asked for -----------------------------------------------------------------------------------------------
+
+model='' detector='' device='' loop='' files=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --model | --loop | --detector | --device)
+            [ $# -ge 2 ] || misused "$1 needs a value"
+            [ -n "$2" ] || misused "$1 needs a value that is not empty"
+            declare "${1#--}=$2"
+            shift
+            ;;
+        --model=?* | --loop=?* | --detector=?* | --device=?*)
+            option=${1#--}
+            declare "${option%%=*}=${option#*=}"
+            ;;
+        -h | --help)
+            usage
+            exit
+            ;;
+        --)
+            shift
+            files+=("$@")
+            break
+            ;;
+        -?*) misused "unknown option $1" ;;
+        *) files+=("$1") ;;
+    esac
+    shift
+done
+case $loop in
+    '' | none | forward | pingpong) ;;
+    *) misused "--loop $loop: expected none, forward or pingpong" ;;
+esac
+if [ ${#files[@]} -eq 0 ]; then
+    files=("$root/demo/face.mp4" "$root/demo/voice.wav" "$root/demo/out/demo.mp4")
+    mkdir -p "$root/demo/out"
+fi
+[ ${#files[@]} -eq 3 ] || misused "expected VIDEO AUDIO OUT.mp4, found ${#files[@]} file name(s)"
+video=${files[0]} audio=${files[1]} out=${files[2]}
+
+# --- Whether it can be done --------------------------------------------------------------------------------------------
+
+for file in "$video" "$audio"; do
+    [ -e "$file" ] || fail "$file: there is no such file"
+    [ -f "$file" ] || fail "$file is not a file"
+    [ -r "$file" ] || fail "$file cannot be read: permission denied"
+    [ -s "$file" ] || fail "$file is empty"
+done
+[[ $out == *.mp4 ]] || fail "$out: the name of the output must end in .mp4"
+[ ! -d "$out" ] || fail "$out is a folder"
+for file in "$video" "$audio"; do
+    [ ! "$out" -ef "$file" ] || fail "$out is also an input; choose another name for the output"
+done
+out_folder=$(dirname -- "$out")
+[ -d "$out_folder" ] || fail "$out_folder: there is no such folder"
+[ -w "$out_folder" ] || fail "$out_folder: no permission to write there"
+
+if [ ! -f "$root/target/plugin/libgstlipsync.so" ]; then
+    say "the plugin is not built yet: running setup.sh"
+    "$root/setup.sh" || fail "setup.sh failed (see above)"
+fi
+for tool in gst-launch-1.0 ffmpeg ffprobe; do
+    command -v "$tool" > /dev/null || fail "$tool is missing: run $root/setup.sh"
+done
+# shellcheck source=pipelines/env.sh
+. "$root/pipelines/env.sh"
+
+# Seconds from the first to the end of the last packet of a stream ("V:0": pictures, but not a cover; "a:0": sound).
+# Counted, because what a file's header says is missing in some files and wrong in those cut short.
+seconds_of() {
+    ffprobe -v quiet -select_streams "$2" -show_entries packet=pts_time,duration_time -of csv=p=0 "file:$1" |
+        awk -F, '$1 + 0 == $1 { if (!n++ || $1 < first) first = $1; if ($1 + $2 > end) end = $1 + $2 }
+            END { printf "%.6f\n", end - first }'
+}
+shorter() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
+
+for file in "$video" "$audio"; do
+    # ffmpeg takes text files for pictures made of letters (tty).
+    format=$(ffprobe -v quiet -show_entries format=format_name -of csv=p=0 "file:$file") || format='tty'
+    [ "$format" != tty ] || fail "$file: this is not a media file, or a damaged one"
+done
+size=$(ffprobe -v quiet -select_streams V:0 -show_entries stream=width,height -of csv=p=0:s=x "file:$video" | head -n 1)
+[[ $size =~ ^[1-9][0-9]*x[1-9][0-9]* ]] || fail "$video: there is no picture in it"
+[ -n "$(ffprobe -v quiet -select_streams a:0 -show_entries stream=index -of csv=p=0 "file:$audio")" ] ||
+    fail "$audio: there is no sound in it"
+audio_seconds=$(seconds_of "$audio" a:0)
+shorter 0 "$audio_seconds" || fail "$audio: the sound in it has no length"
+video_seconds=$(seconds_of "$video" V:0)
+if [ -z "$loop" ]; then
+    if shorter "$video_seconds" "$audio_seconds"; then loop=pingpong; else loop=none; fi
+fi
+# H.264 halves the colour's resolution and wants even sizes.
+IFS=x read -r width height _ <<< "$size"
+odd_columns=$((width % 2)) odd_rows=$((height % 2))
+[ $((odd_columns + odd_rows)) -eq 0 ] ||
+    say "$video: $width×$height is odd; the last column or row is left out ($((width - odd_columns))×$((height - odd_rows)))"
+
+# --- Where it is made --------------------------------------------------------------------------------------------------
+
+child='' work='' unfinished=''
+clean_up() {
+    if [ -n "$child" ]; then
+        kill "$child" 2> /dev/null || true
+        wait "$child" 2> /dev/null || true
+    fi
+    rm -rf ${work:+"$work"} ${unfinished:+"$unfinished"}
+}
+trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Runs in the background, because a shell that waits hears signals at once.
+run() {
+    local status=0
+    "$@" &
+    child=$!
+    wait "$child" || status=$?
+    child=''
+    return "$status"
+}
+
+work=$(mktemp -d)
+unfinished=$(mktemp -d "$out_folder/.dub-XXXXXX") || fail "$out_folder: cannot be written to"
+# Links with plain names: a pipeline's text needs no quoting, whatever the files are called.
+ln -s "$(realpath -- "$video")" "$work/video"
+ln -s "$(realpath -- "$audio")" "$work/audio"
+ln -s "$(realpath -- "$unfinished")/muxed.mp4" "$work/muxed.mp4"
+
+# A value in the syntax of pipelines.
+quoted() {
+    local value=${1//\\/\\\\}
+    printf '"%s"' "${value//\"/\\\"}"
+}
+
+# --- The pipeline ------------------------------------------------------------------------------------------------------
+#
+#   VIDEO ─► avatarloop ─► facecrop ─► lipsyncgen ─► facepaste ─► H.264 ─► MP4
+#   AUDIO ─┬─► audiofeatures ─────────────┘                                 ▲
+#          └─► AAC ─────────────────────────────────────────────────────────┘
+#
+# The queue before the AAC encoder has no limit of its own. It holds as much sound as there is in picture between lipsyncgen
+# and the muxer (x264enc looks 40 frames ahead, whatever the frame rate): the other branch of the tee holds the sound back.
+# shellcheck disable=SC2054 # the commas belong to caps
+pipeline=(
+    filesrc location="$work/video"
+    ! decodebin name=picture caps='video/x-raw(ANY)' expose-all-streams=false
+    ! videocrop right="$odd_columns" bottom="$odd_rows"
+    ! videoconvert ! video/x-raw,format=I420
+    ! videoflip video-direction=auto
+    ! avatarloop mode="$loop"
+    ! queue
+    ! facecrop ${detector:+detector="$(quoted "$detector")"}
+    ! lipsyncgen name=lips on-audio-end=eos on-error=fail on-stall=error
+    ${model:+model="$(quoted "$model")"} ${device:+device="$(quoted "$device")"}
+    ! facepaste
+    ! queue
+    ! x264enc speed-preset=veryfast pass=qual quantizer=18 bitrate=50000 vbv-buf-capacity=1000
+    ! h264parse
+    ! progressreport name=progress silent=true do-query=false update-freq=1
+    ! mp4mux name=mux ! filesink location="$work/muxed.mp4"
+
+    filesrc location="$work/audio"
+    ! decodebin name=voice caps='audio/x-raw(ANY)' expose-all-streams=false
+    ! audioconvert ! tee name=sound
+
+    sound. ! queue ! audioconvert ! audioresample ! audiofeatures ! lips.features
+
+    sound. ! queue max-size-buffers=0 max-size-bytes=0 max-size-time=0
+    ! audioconvert ! audioresample ! 'audio/x-raw,rate={44100,48000},channels=[1,2]'
+    ! avenc_aac bitrate=160000 ! aacparse ! mux.
+)
+
+# Reads what gst-launch-1.0 says, shows how far it is, and fails if no face was found.
+watch() {
+    local line found=1 percent shown=0 step=20
+    [ ! -t 2 ] || step=1
+    while IFS= read -r line; do
+        [ -z "${LIPSYNC_VERBOSE:-}" ] || printf '%s\n' "$line" >&2
+        case $line in
+            *'element "progress" (element)'*)
+                [[ $line =~ current=\(gint64\)([0-9]+) ]] || continue
+                percent=$(awk -v t="${BASH_REMATCH[1]}" -v all="$audio_seconds" \
+                    'BEGIN { p = int(100 * t / all); print (p > 99 ? 99 : p) }')
+                if [ "$percent" -ge $((shown + step)) ]; then
+                    shown=$percent
+                    if [ "$step" -eq 1 ]; then printf '\r%3d %%' "$percent" >&2; else say "$percent %"; fi
+                fi
+                ;;
+            *'application/x-lipsync-event'*'type=(string)face-found'*) found=0 ;;
+        esac
+    done
+    [ "$step" -ne 1 ] || [ "$shown" -eq 0 ] || printf '\r     \r' >&2
+    return "$found"
+}
+
+# The first error in what gst-launch-1.0 wrote to its standard error, in one line, with the name of the file it is about.
+essence() {
+    awk -v video="$video" -v audio="$audio" '
+        /^(ERROR|WARNING): from element/ {
+            if (text != "") exit
+            wanted = /^ERROR/
+            if (!wanted) next
+            match($0, /^ERROR: from element [^ ]*: /)
+            element = substr($0, 1, RLENGTH)
+            text = substr($0, RLENGTH + 1)
+            next
+        }
+        /^Additional debug info:/ { if (wanted) place = NR + 1; next }
+        /^(ERROR|WARNING): / { if (text != "") exit; other = other == "" ? $0 : other; next }
+        /^(Execution ended|Setting pipeline|Freeing pipeline)/ { wanted = 0 }
+        wanted && place && NR > place { detail = detail (detail == "" ? "" : " ") $0 }
+        END {
+            if (text == "") { sub(/^[A-Z]*: /, "", other); print other; exit }
+            # Our elements explain themselves in the detail; others put the gist before it.
+            if (detail != "") text = element ~ /GstLipsync/ ? detail : text " (" detail ")"
+            if (element ~ /GstDecodeBin:picture/) text = video ": " text
+            if (element ~ /GstDecodeBin:voice/) text = audio ": " text
+            print text
+        }' "$1"
+}
+
+say "$video speaks $audio (loop: $loop)"
+[ -z "${LIPSYNC_VERBOSE:-}" ] || say "gst-launch-1.0 ${pipeline[*]}"
+exec {messages}> >(watch)
+watcher=$!
+status=0
+run gst-launch-1.0 -m "${pipeline[@]}" 1>&"$messages" 2> "$work/errors" || status=$?
+exec {messages}>&-
+face_found=true
+wait "$watcher" || face_found=false
+[ -z "${LIPSYNC_VERBOSE:-}" ] || cat "$work/errors" >&2
+if [ "$status" -ne 0 ]; then
+    reason=$(essence "$work/errors")
+    fail "${reason:-the pipeline ended with status $status; LIPSYNC_VERBOSE=1 tells more}"
+fi
+
+# --- The finish --------------------------------------------------------------------------------------------------------
+
+# An AAC encoder puts 1024 samples of silence before the sound. Moved to before the start they are skipped by players: ffmpeg
+# notes them in an edit list, which mp4mux cannot.
+rate=$(ffprobe -v error -select_streams a:0 -show_entries stream=sample_rate -of csv=p=0 "$work/muxed.mp4")
+run ffmpeg -nostdin -v error -i "$work/muxed.mp4" -itsoffset "$(awk -v rate="$rate" 'BEGIN { printf "%.9f", -1024 / rate }')" \
+    -i "$work/muxed.mp4" -map 0:v:0 -map 1:a:0 -c copy -movie_timescale "$rate" -movflags +faststart -f mp4 "$unfinished/whole.mp4" 2> "$work/errors" ||
+    fail "the sound and the picture could not be joined: $(head -n 1 "$work/errors")"
+
+# Whole is as long as the sound; without a loop, the picture may end before.
+out_seconds=$(seconds_of "$unfinished/whole.mp4" V:0)
+if shorter "$out_seconds" "$(awk -v t="$audio_seconds" 'BEGIN { print t - 0.25 }')"; then
+    if [ "$loop" != none ] || shorter "$audio_seconds" "$video_seconds"; then
+        fail "the picture ends after $out_seconds s of $audio_seconds s: is $video damaged?"
+    fi
+    say "the picture ends after $out_seconds s, the sound goes on to $audio_seconds s (--loop pingpong would fill the rest)"
+fi
+mv -fT -- "$unfinished/whole.mp4" "$out"
+$face_found || say "warning: no face was found in $video, so its picture was left as it is"
+say "wrote $out"

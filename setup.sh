@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
+# Installs what the plugin needs (Debian packages, ONNX Runtime) and builds it into target/plugin/.
+# Safe to run again at any time: what is there already is left alone.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+
+debian_packages() {
+    local needed=(
+        build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+        gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+        gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg python3-venv ca-certificates
+    )
+    if ! command -v apt-get > /dev/null; then
+        say "this is not a Debian-like system: please see to it that you have what Debian calls ${needed[*]}"
+        return
+    fi
+    local installed package missing=() as_root=()
+    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p')
+    for package in "${needed[@]}"; do
+        grep -qx "$package" <<< "$installed" || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo > /dev/null || fail "these Debian packages are missing; install them as root, then run this again:" \
+            "apt-get install ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "installing Debian packages: ${missing[*]}"
+    "${as_root[@]}" apt-get update -qq || fail "apt-get update failed (see above)"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
+        fail "apt-get install failed (see above)"
+}
+
+rust() {
+    # rustup puts cargo where only a new shell finds it.
+    command -v cargo > /dev/null || PATH="$PATH:$HOME/.cargo/bin"
+    local needed have
+    needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    local how="install it with rustup, see https://rustup.rs, then run this again"
+    command -v cargo > /dev/null || fail "Rust $needed or newer is needed: $how"
+    have=$(cargo --version | awk '{ print $2 }')
+    [ "$(printf '%s\n%s\n' "$needed" "$have" | sort -V | head -n 1)" = "$needed" ] ||
+        fail "Rust $needed or newer is needed, but this is $have: $how"
+}
+
+onnx_runtime() {
+    local version folder=.deps/onnxruntime work
+    version=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' build-aux/onnxruntime.txt)
+    [ ! -f "$folder/libonnxruntime.so.$version" ] || return 0
+    say "fetching ONNX Runtime $version from PyPI"
+    work=$(mktemp -d)
+    # shellcheck disable=SC2064 # the folder of now, not of later
+    trap "rm -rf '$work'" EXIT
+    python3 -m venv "$work/venv" || fail "python3 -m venv failed (see above)"
+    # The library is the same in the packages for every Python, so the one whose checksum is known will do.
+    "$work/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+        --python-version 3.11 --require-hashes -r build-aux/onnxruntime.txt -d "$work" ||
+        fail "ONNX Runtime could not be fetched (see above)"
+    python3 -m zipfile -e "$work"/onnxruntime-*.whl "$work/wheel"
+    mkdir -p "$folder"
+    rm -f "$folder"/libonnxruntime.so*
+    mv "$work/wheel/onnxruntime/capi/libonnxruntime.so.$version" "$folder/"
+    rm -rf "$work"
+    trap - EXIT
+}
+
+plugin() {
+    local built=target/release/libgstlipsync.so installed=target/plugin/libgstlipsync.so
+    [ -f "$installed" ] || say "building the plugin (some minutes the first time)"
+    CARGO_TARGET_DIR=target cargo build --release --lib --quiet || fail "the build failed (see above)"
+    # GStreamer scans folders with all that is below them: the plugin lies alone, away from cargo's other copies of it.
+    cmp -s "$built" "$installed" && return
+    mkdir -p target/plugin
+    cp "$built" "$installed.new"
+    mv "$installed.new" "$installed"
+    say "built $PWD/$installed"
+}
+
+debian_packages
+rust
+onnx_runtime
+plugin
