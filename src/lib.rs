@@ -1,4 +1,28 @@
 // SPDX-License-Identifier: MPL-2.0
+//! GStreamer elements that make a face in a video speak whatever audio they are fed.
+//!
+//! # The map of the house
+//!
+//! A lip-sync model is a folder whose manifest has four sections, and each section is read by the element of the same name:
+//!
+//! | section and element | does | reads | writes |
+//! |---|---|---|---|
+//! | `audiofeatures` | sound → rows of numbers | `audio/x-raw` | `application/x-lipsync-features` |
+//! | `facecrop` | finds the face, cuts it out | video | the same video with a [`face_meta::FaceMeta`] per face |
+//! | `lipsyncgen` | runs the model on faces and rows | both | the meta, now with the generated mouth |
+//! | `facepaste` | puts the mouth into the frame | video with metas | plain video |
+//!
+//! and `avatarloop` repeats a clip or a picture in front of them.
+//!
+//! The elements never import each other. They meet in:
+//!
+//! - [`model`]: the manifest, where models are found, and how elements agree on one,
+//! - [`face_meta`]: what travels with a frame,
+//! - [`runtime`]: running a graph, whichever library does it,
+//! - [`pixels`] and [`geometry`]: reading and writing a rectangle of any supported video format.
+//!
+//! In each element's folder `mod.rs` says what it is, `imp.rs` is its GObject side, and the other files are plain functions and
+//! types that are tested without a pipeline.
 #![allow(clippy::non_send_fields_in_send_ty)]
 
 mod audiofeatures;
@@ -33,6 +57,6 @@ gst::plugin_define!(
     "MPL-2.0",
     env!("CARGO_PKG_NAME"),
     env!("CARGO_PKG_NAME"),
-    "https://github.com/gst-plugin-lipsync/gst-plugin-lipsync",
+    env!("CARGO_PKG_NAME"),
     env!("BUILD_REL_DATE")
 );
