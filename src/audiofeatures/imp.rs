@@ -94,11 +94,11 @@ impl AudioFeatures {
             if real(&own) != real(&answer) {
                 return Err(gst::error_msg!(
                     gst::ResourceError::Settings,
-                    [
+                    (
                         "audiofeatures has model={}, but lipsyncgen uses {}; name the model on lipsyncgen alone",
                         own.folder.display(),
                         answer.folder.display()
-                    ]
+                    )
                 ));
             }
         }
@@ -113,10 +113,8 @@ impl AudioFeatures {
         if sample_rate != expected_rate {
             return Err(gst::error_msg!(
                 gst::CoreError::Negotiation,
-                [
-                    "model \"{name}\" listens at {expected_rate} Hz, but the sound has {sample_rate} Hz; put audioconvert ! \
-                     audioresample before audiofeatures, and if it is there, name the model on audiofeatures too"
-                ]
+                ("model \"{name}\" listens at {expected_rate} Hz, but the sound has {sample_rate} Hz; put audioconvert ! \
+                     audioresample before audiofeatures, and if it is there, name the model on audiofeatures too")
             ));
         }
         if let Some(work) = &mut self.state.lock().work
@@ -130,9 +128,7 @@ impl AudioFeatures {
         if !caps.can_intersect(&accepted) {
             return Err(gst::error_msg!(
                 gst::CoreError::Negotiation,
-                [
-                    "audiofeatures makes {caps} (model \"{name}\"), but the next element expects {accepted}; give both the same model"
-                ]
+                ("audiofeatures makes {caps} (model \"{name}\"), but the next element expects {accepted}; give both the same model")
             ));
         }
         self.drain();
@@ -183,7 +179,7 @@ impl AudioFeatures {
             return Ok(FlowSuccess::Ok);
         }
         let map = buffer.map_readable().map_err(|_| {
-            gst::element_imp_error!(self, gst::ResourceError::Read, ["cannot read the sound's memory"]);
+            gst::element_imp_error!(self, gst::ResourceError::Read, ("cannot read the sound's memory"));
             FlowError::Error
         })?;
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
@@ -210,7 +206,7 @@ impl AudioFeatures {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Format,
-                ["the sound holds NaN or infinite samples, which are taken as 0; look at the element that makes them"]
+                ("the sound holds NaN or infinite samples, which are taken as 0; look at the element that makes them")
             );
         }
         samples
@@ -341,9 +337,7 @@ impl AudioFeatures {
                         gst::element_imp_error!(
                             self,
                             gst::StreamError::Format,
-                            [
-                                "the sound has no timestamps (its segment is not in time); put a parser or a decoder before it"
-                            ]
+                            ("the sound has no timestamps (its segment is not in time); put a parser or a decoder before it")
                         );
                         return false;
                     }

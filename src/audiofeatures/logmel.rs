@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! One row of a log-mel spectrogram from the samples around it.
 //!
-//! Everything is computed in `f64`: in `f32` the rounding of a loud tone drowns the quiet bands beside it.
+//! The transform is computed in `f64`: in `f32` the rounding of a loud tone drowns the quiet bands beside it.
 
 use std::sync::Arc;
 
@@ -90,6 +90,8 @@ impl LevelMap {
     }
 
     fn apply(&self, sum: f64) -> f32 {
-        (self.slope * sum.max(self.floor).ln() + self.offset).clamp(self.low, self.high) as f32
+        // The logarithm is a good part of the work, and cheaper in f32. The cap keeps absurdly loud sound finite.
+        let ln = (sum.clamp(self.floor, f64::from(f32::MAX)) as f32).ln();
+        (self.slope * f64::from(ln) + self.offset).clamp(self.low, self.high) as f32
     }
 }
