@@ -206,10 +206,7 @@ fn api() -> glib::Type {
         // SAFETY: all strings are static and NUL-terminated, the list of tags ends with NULL.
         unsafe {
             let mut tags = [c"video".as_ptr(), c"size".as_ptr(), ptr::null()];
-            from_glib(gst::ffi::gst_meta_api_type_register(
-                c"LipsyncFaceMetaAPI".as_ptr(),
-                tags.as_mut_ptr() as *mut _,
-            ))
+            from_glib(gst::ffi::gst_meta_api_type_register(c"LipsyncFaceMetaAPI".as_ptr(), tags.as_mut_ptr() as *mut _))
         }
     });
     *API

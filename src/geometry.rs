@@ -84,14 +84,7 @@ impl Affine {
         if !(det.is_finite() && det.abs() > 1e-12) {
             return None;
         }
-        let inverse = [
-            e / det,
-            -b / det,
-            (b * f - c * e) / det,
-            -d / det,
-            a / det,
-            (c * d - a * f) / det,
-        ];
+        let inverse = [e / det, -b / det, (b * f - c * e) / det, -d / det, a / det, (c * d - a * f) / det];
         inverse.iter().all(|v| v.is_finite()).then_some(Self(inverse))
     }
 }

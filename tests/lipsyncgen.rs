@@ -1,1 +1,357 @@
 // SPDX-License-Identifier: MPL-2.0
+//! lipsyncgen between appsrcs and an appsink, with the test runtime: what a frame's patch shows is the mean of the rows of its
+//! window, so every test reads from the picture which sound it got.
+
+use std::sync::Arc;
+
+use gst::prelude::*;
+use gstlipsync::face_meta::{Face, FaceMeta, Generated, LANDMARKS, Pose, RgbImage};
+use gstlipsync::geometry::{Affine, Rect};
+use gstlipsync::model::Model;
+
+use crate::common::init;
+
+const MS: u64 = 1_000_000;
+
+/// Rows per second of the test model, and numbers in a row.
+const RATE: u64 = 100;
+const WIDTH: usize = 8;
+
+struct Pipeline {
+    pipeline: gst::Pipeline,
+    video: gst_app::AppSrc,
+    features: gst_app::AppSrc,
+    sink: gst_app::AppSink,
+    model: Arc<Model>,
+}
+
+impl Pipeline {
+    fn new(properties: &str) -> Self {
+        init();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash");
+        let pipeline = gst::parse::launch(&format!(
+            "appsrc name=video format=time ! lipsyncgen name=g model={folder} backend=test {properties} ! appsink name=sink sync=false \
+             appsrc name=features format=time ! g.features"
+        ))
+        .expect("the pipeline is well-formed")
+        .downcast::<gst::Pipeline>()
+        .expect("more than one element");
+        let find = |name| pipeline.by_name(name).expect("named above");
+        let video: gst_app::AppSrc = find("video").downcast().expect("an appsrc");
+        let features: gst_app::AppSrc = find("features").downcast().expect("an appsrc");
+        let model = Model::open(folder).expect("the test model is sound");
+        video.set_caps(Some(&"video/x-raw,format=I420,width=32,height=32,framerate=25/1".parse().expect("caps")));
+        features.set_caps(Some(&model.features_caps()));
+        video.set_property("max-bytes", 0u64);
+        features.set_property("max-bytes", 0u64);
+        let sink = find("sink").downcast().expect("an appsink");
+        Self { pipeline, video, features, sink, model }
+    }
+
+    fn play(&self) {
+        self.pipeline.set_state(gst::State::Playing).expect("the pipeline starts");
+    }
+
+    /// A frame at `time` ns with one face, `weight` = how much of a mouth facecrop allows.
+    fn frame(&self, time: u64, weight: f32) -> gst::Buffer {
+        let mut buffer = gst::Buffer::from_mut_slice(vec![0u8; 32 * 48]);
+        let buffer_ref = buffer.get_mut().expect("just made");
+        buffer_ref.set_pts(gst::ClockTime::from_nseconds(time));
+        buffer_ref.set_duration(gst::ClockTime::from_nseconds(40 * MS));
+        let face = Face {
+            model: self.model.clone(),
+            track: 1,
+            bbox: Rect::new(8.0, 8.0, 16.0, 16.0),
+            landmarks: [[16.0, 16.0]; LANDMARKS],
+            confidence: 1.0,
+            pose: Pose::default(),
+            crop_to_frame: Affine([1.0, 0.0, 8.0, 0.0, 1.0, 8.0]),
+            crop: Arc::new(RgbImage { width: 16, height: 16, data: vec![0; 16 * 16 * 3] }),
+            generated: None,
+            weight,
+            reason: None,
+        };
+        FaceMeta::add(buffer_ref, Arc::new(face));
+        buffer
+    }
+
+    /// `count` rows from row `first` of a stretch that begins at `anchor` ns; row k holds `value(k)`.
+    fn rows(&self, anchor: u64, first: u64, count: u64, value: impl Fn(u64) -> f32) -> gst::Buffer {
+        let data: Vec<u8> = (first..first + count).flat_map(|k| [value(k); WIDTH]).flat_map(f32::to_le_bytes).collect();
+        let mut buffer = gst::Buffer::from_slice(data);
+        let buffer_ref = buffer.get_mut().expect("just made");
+        buffer_ref.set_pts(gst::ClockTime::from_nseconds(anchor + first * 1_000 * MS / RATE));
+        buffer_ref.set_duration(gst::ClockTime::from_nseconds(count * 1_000 * MS / RATE));
+        buffer_ref.set_offset(first);
+        buffer_ref.set_offset_end(first + count);
+        if first == 0 {
+            buffer_ref.set_flags(gst::BufferFlags::DISCONT);
+        }
+        buffer
+    }
+
+    fn push_video(&self, frames: impl IntoIterator<Item = gst::Buffer>) {
+        for frame in frames {
+            self.video.push_buffer(frame).expect("appsrc takes the frame");
+        }
+    }
+
+    fn push_rows(&self, rows: impl IntoIterator<Item = gst::Buffer>) {
+        for buffer in rows {
+            self.features.push_buffer(buffer).expect("appsrc takes the rows");
+        }
+    }
+
+    fn end(&self) {
+        let _ = self.video.end_of_stream();
+        let _ = self.features.end_of_stream();
+    }
+
+    /// Everything that leaves until the end of the stream, within ten seconds.
+    fn all(&self) -> Vec<gst::Buffer> {
+        let mut buffers = Vec::new();
+        while let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::from_seconds(10)) {
+            buffers.push(sample.buffer_owned().expect("a sample with a buffer"));
+        }
+        assert!(self.sink.is_eos(), "the stream did not end");
+        buffers
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.pipeline.set_state(gst::State::Null).expect("the pipeline stops");
+    }
+}
+
+/// The value that the frame's patch shows, with the test model's range of 0..100, and the weight at which it is shown.
+fn shown(buffer: &gst::Buffer) -> Option<(f32, f32)> {
+    let faces = FaceMeta::faces(buffer);
+    let face = faces.first().expect("the face travels with its frame");
+    match face.generated.as_ref()? {
+        Generated::Image(patch) => Some((f32::from(patch.data[0]) / 2.55, face.weight)),
+        Generated::Warp(_) => panic!("the test model makes images"),
+    }
+}
+
+fn times(buffers: &[gst::Buffer]) -> Vec<u64> {
+    buffers.iter().map(|b| b.pts().expect("frames have a time").nseconds()).collect()
+}
+
+/// Promises 1 and 4: every frame once and in order, and each with the rows of its own time.
+#[test]
+fn every_frame_leaves_with_the_sound_of_its_time() {
+    let test = Pipeline::new("");
+    test.play();
+    test.push_video((0..50).map(|i| test.frame(i * 40 * MS, 1.0)));
+    // 2 s of rows, in buffers of changing length; row k holds k / 4, so a window of 4 rows has the mean (k + 1.5) / 4.
+    let mut first = 0;
+    while first < 200 {
+        let count = (1 + first % 13).min(200 - first);
+        test.push_rows([test.rows(0, first, count, |k| k as f32 / 4.0)]);
+        first += count;
+    }
+    test.end();
+    let frames = test.all();
+    assert_eq!(times(&frames), (0..50).map(|i| i * 40 * MS).collect::<Vec<_>>());
+    for (i, frame) in frames.iter().enumerate() {
+        assert_eq!(frame.duration(), Some(gst::ClockTime::from_nseconds(40 * MS)));
+        let (value, weight) = shown(frame).expect("there is sound for every frame");
+        let expected = (4.0 * i as f32 + 1.5) / 4.0;
+        assert!((value - expected).abs() < 0.3, "frame {i}: {value}, expected {expected}");
+        assert_eq!(weight, 1.0);
+    }
+}
+
+/// Promise 4 with a segment that starts elsewhere, and a frame rate that is not the rows'.
+#[test]
+fn running_time_counts_not_the_timestamps() {
+    let test = Pipeline::new("");
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(gst::ClockTime::from_seconds(100));
+    test.play();
+    let frames = (0..30u64).map(|i| 100_000 * MS + i * 1001 * 1_000 * MS / 30_000);
+    let sample = |time| {
+        let buffer = test.frame(time, 1.0);
+        gst::Sample::builder().buffer(&buffer).caps(&test.video.caps().expect("set")).segment(&segment).build()
+    };
+    test.video.set_property("handle-segment-change", true);
+    for time in frames {
+        test.video.push_sample(&sample(time)).expect("appsrc takes the frame");
+    }
+    test.push_rows([test.rows(0, 0, 150, |k| k as f32 / 4.0)]);
+    test.end();
+    let frames = test.all();
+    assert_eq!(frames.len(), 30);
+    for (i, frame) in frames.iter().enumerate() {
+        let row = (i as f64 * 1001.0 / 30_000.0 * RATE as f64 + 1e-3).floor();
+        let expected = (row as f32 + 1.5) / 4.0;
+        let (value, _) = shown(frame).expect("there is sound for every frame");
+        assert!((value - expected).abs() < 0.3, "frame {i}: {value}, expected {expected}");
+    }
+}
+
+/// Sound that ends early: the mouth fades within 120 ms and the picture goes on, or ends with the sound, as asked.
+#[test]
+fn the_end_of_the_sound_is_as_asked() {
+    for (properties, expected) in [("", 50), ("on-audio-end=eos", 25)] {
+        let test = Pipeline::new(properties);
+        test.play();
+        test.push_video((0..50).map(|i| test.frame(i * 40 * MS, 1.0)));
+        test.push_rows([test.rows(0, 0, 101, |_| 50.0)]);
+        test.end();
+        let frames = test.all();
+        assert_eq!(frames.len(), expected, "{properties}");
+        let weights: Vec<f32> = frames[24..].iter().map(|f| shown(f).map_or(0.0, |(_, w)| w)).collect();
+        assert_eq!(weights[0], 1.0);
+        if expected == 50 {
+            assert!(weights[1] > 0.5 && weights[2] < 0.5, "{weights:?}");
+            assert!(weights[4..].iter().all(|w| *w == 0.0), "{weights:?}");
+        }
+    }
+}
+
+/// Without anything on the features pad's side the picture passes.
+#[test]
+fn a_picture_without_sound_passes() {
+    let test = Pipeline::new("");
+    test.play();
+    test.push_video((0..20).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.end();
+    let frames = test.all();
+    assert_eq!(frames.len(), 20);
+    assert!(frames.iter().all(|f| shown(f).is_none()));
+}
+
+/// Promise 10 in its simplest form, and that the size of the batch changes nothing for a model without memory.
+#[test]
+fn the_same_input_gives_the_same_output() {
+    let run = |properties| {
+        let test = Pipeline::new(properties);
+        test.play();
+        test.push_video((0..43).map(|i| test.frame(i * 40 * MS, if i % 7 == 3 { 0.0 } else { 1.0 })));
+        test.push_rows([test.rows(0, 0, 180, |k| (k * 37 % 101) as f32)]);
+        test.end();
+        test.all().iter().map(shown).collect::<Vec<_>>()
+    };
+    let first = run("");
+    assert_eq!(first.len(), 43);
+    assert!(first.iter().flatten().count() > 30);
+    assert_eq!(first, run(""));
+    assert_eq!(first, run("batch-size=1"));
+    assert_eq!(first, run("batch-size=5"));
+}
+
+/// Two stretches of sound with silence between them (a discontinuity) keep their own times.
+#[test]
+fn a_discontinuity_starts_at_its_own_time() {
+    let test = Pipeline::new("");
+    test.play();
+    test.push_video((0..50).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 50, |_| 20.0), test.rows(1_200 * MS, 0, 80, |_| 80.0)]);
+    test.end();
+    let frames = test.all();
+    let value = |i: usize| shown(&frames[i]).map(|(v, _)| v.round());
+    assert_eq!(value(5), Some(20.0));
+    assert_eq!(value(20), None, "0.8 s: between the stretches");
+    assert_eq!(value(29), None, "1.16 s: just before the second stretch");
+    assert_eq!(value(30), Some(80.0), "1.2 s: the second stretch");
+}
+
+/// A run that fails, yields NaN or panics costs its frames' mouths, one warning, and nothing else.
+#[test]
+fn a_failing_model_costs_only_its_mouths() {
+    for order in ["error-at=1", "nan-at=1", "panic-at=1"] {
+        let test = Pipeline::new(&format!("device={order} batch-size=5"));
+        test.play();
+        test.push_video((0..30).map(|i| test.frame(i * 40 * MS, 1.0)));
+        test.push_rows([test.rows(0, 0, 150, |_| 50.0)]);
+        test.end();
+        let frames = test.all();
+        assert_eq!(frames.len(), 30, "{order}");
+        let mouths: Vec<bool> = frames.iter().map(|f| shown(f).is_some_and(|(_, w)| w == 1.0)).collect();
+        assert!(mouths[..5].iter().all(|m| *m), "{order}: {mouths:?}");
+        assert!(!mouths[6], "{order}: {mouths:?}");
+        assert!(mouths[13..].iter().all(|m| *m), "{order}: {mouths:?}");
+        let bus = test.pipeline.bus().expect("a pipeline has a bus");
+        let warnings = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning])).count();
+        assert_eq!(warnings, 1, "{order}");
+    }
+    let test = Pipeline::new("device=error-at=1 batch-size=5 on-error=fail");
+    test.play();
+    test.push_video((0..30).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 150, |_| 50.0)]);
+    let bus = test.pipeline.bus().expect("a pipeline has a bus");
+    let error = bus.timed_pop_filtered(gst::ClockTime::from_seconds(10), &[gst::MessageType::Error]);
+    assert!(error.is_some(), "on-error=fail posts an error");
+}
+
+/// A model that never comes back does not keep the pipeline from stopping, and the watchdog names it.
+#[test]
+fn a_hanging_model_is_reported_and_left_behind() {
+    let test = Pipeline::new("device=hang-at=1 batch-size=5 stall-timeout=300000000");
+    test.play();
+    test.push_video((0..30).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 150, |_| 50.0)]);
+    let bus = test.pipeline.bus().expect("a pipeline has a bus");
+    let text = loop {
+        let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(10), &[gst::MessageType::Element]);
+        let message = message.expect("the stall is reported");
+        let structure = message.structure().expect("element messages have one").to_owned();
+        if structure.get::<&str>("type") == Ok("stalled") {
+            break structure.get::<String>("text").expect("says what is wrong");
+        }
+    };
+    assert!(text.contains("the model does not come back"), "{text}");
+    let (done, stopped) = std::sync::mpsc::channel();
+    let pipeline = test.pipeline.clone();
+    std::thread::spawn(move || {
+        let _ = pipeline.set_state(gst::State::Null);
+        let _ = done.send(());
+    });
+    stopped.recv_timeout(std::time::Duration::from_secs(5)).expect("stops although the model hangs");
+}
+
+/// A starving pad is named.
+#[test]
+fn a_starving_pad_is_named() {
+    let test = Pipeline::new("stall-timeout=300000000 on-stall=error");
+    test.play();
+    test.push_video((0..30).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 20, |_| 50.0)]);
+    let bus = test.pipeline.bus().expect("a pipeline has a bus");
+    let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(10), &[gst::MessageType::Error]);
+    match message.expect("the stall is an error").view() {
+        gst::MessageView::Error(error) => {
+            let text = error.error().to_string();
+            assert!(text.contains("pad features gets nothing while sink is full"), "{text}");
+        }
+        _ => unreachable!(),
+    }
+}
+
+/// Features of another recipe are refused in words.
+#[test]
+fn features_of_another_recipe_are_refused() {
+    let test = Pipeline::new("");
+    let mut caps = test.model.features_caps();
+    caps.make_mut().set("features", "other-mel");
+    test.features.set_caps(Some(&caps));
+    test.play();
+    test.push_video([test.frame(0, 1.0)]);
+    test.push_rows([test.rows(0, 0, 20, |_| 50.0)]);
+    let bus = test.pipeline.bus().expect("a pipeline has a bus");
+    let error = bus.timed_pop_filtered(gst::ClockTime::from_seconds(10), &[gst::MessageType::Error]);
+    assert!(error.is_some());
+}
+
+/// Memory: what is held is bounded by look-ahead and batch, and the answer to ALLOCATION says so.
+#[test]
+fn starting_and_stopping_leaves_nothing_behind() {
+    let test = Pipeline::new("");
+    for _ in 0..100 {
+        test.play();
+        test.push_video((0..3).map(|i| test.frame(i * 40 * MS, 1.0)));
+        test.pipeline.set_state(gst::State::Null).expect("the pipeline stops");
+    }
+}

@@ -14,6 +14,7 @@ pub use context::{answer, ask};
 pub(crate) use lookup::plugin_folder;
 pub use lookup::{find_folder, set_plugin_file};
 pub use manifest::Manifest;
+pub use values::Name;
 
 /// The model used where none is named.
 pub const DEFAULT_MODEL: &str = "mouthwarp";
@@ -48,8 +49,8 @@ impl std::error::Error for ModelError {}
 impl From<ModelError> for gst::ErrorMessage {
     fn from(error: ModelError) -> Self {
         match error {
-            ModelError::NotFound(text) => gst::error_msg!(gst::ResourceError::NotFound, ["{text}"]),
-            ModelError::Invalid(text) => gst::error_msg!(gst::ResourceError::Settings, ["{text}"]),
+            ModelError::NotFound(text) => gst::error_msg!(gst::ResourceError::NotFound, ("{text}")),
+            ModelError::Invalid(text) => gst::error_msg!(gst::ResourceError::Settings, ("{text}")),
         }
     }
 }
@@ -59,7 +60,8 @@ impl Model {
     pub fn open(spec: &str) -> Result<Arc<Self>, ModelError> {
         let folder = find_folder(spec)?;
         let file = folder.join("model.toml");
-        let read = |e: std::io::Error| ModelError::NotFound(format!("model \"{spec}\": cannot read {}: {e}", file.display()));
+        let read =
+            |e: std::io::Error| ModelError::NotFound(format!("model \"{spec}\": cannot read {}: {e}", file.display()));
         let size = std::fs::metadata(&file).map_err(read)?.len();
         if size > MAX_MANIFEST_BYTES {
             return Err(ModelError::Invalid(format!("{}: {size} bytes are not a manifest", file.display())));
@@ -123,3 +125,6 @@ impl Model {
             .build()
     }
 }
+
+#[cfg(test)]
+mod tests;

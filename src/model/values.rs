@@ -40,6 +40,13 @@ impl<'de> Deserialize<'de> for Fraction {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name(String);
 
+#[cfg(test)]
+impl Name {
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 impl Deref for Name {
     type Target = str;
     fn deref(&self) -> &str {

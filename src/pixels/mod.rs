@@ -1,2 +1,50 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Reading and writing a rectangle of a video frame in any supported format.
+//!
+//! Every supported format is three 8-bit components (Y, U, V or R, G, B), each a grid of bytes with its own stride, step and
+//! subsampling; nothing here knows more about a format than that, and nothing ever converts a whole frame.
+//!
+//! Chroma siting is simplified: a subsampled component's sample is taken to lie in the centre of the luma pixels that it
+//! covers, whatever the caps say (reading and writing agree, so the at most half a pixel of error cancels out).
+
+mod canvas;
+mod color;
+mod crop;
+mod layout;
+mod luma;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tile;
+
+use gst_video::VideoFormat;
+
+pub use canvas::Canvas;
+pub use color::ColorMap;
+pub use crop::{Sampling, crop_rgb, taps};
+pub use layout::{Component, Layout};
+pub use luma::{GrayImage, luma};
+pub use tile::Tile;
+
+/// The formats that the elements accept, in order of preference.
+pub const FORMATS: &[VideoFormat] = &[
+    VideoFormat::I420,
+    VideoFormat::Nv12,
+    VideoFormat::Yv12,
+    VideoFormat::Y42b,
+    VideoFormat::Y444,
+    VideoFormat::Rgb,
+    VideoFormat::Bgr,
+    VideoFormat::Rgba,
+    VideoFormat::Bgra,
+    VideoFormat::Rgbx,
+    VideoFormat::Bgrx,
+    VideoFormat::Argb,
+    VideoFormat::Abgr,
+    VideoFormat::Xrgb,
+    VideoFormat::Xbgr,
+];
+
+/// Raw video in [`FORMATS`], of any size and frame rate: what a pad template offers.
+pub fn caps() -> gst::Caps {
+    gst_video::VideoCapsBuilder::new().format_list(FORMATS.iter().copied()).build()
+}

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 
 use super::{Options, RuntimeError, Session, SharedSession};
 
-type Key = (PathBuf, Options);
+type Sessions = HashMap<(PathBuf, Options), Weak<Mutex<dyn Session>>>;
 
-static OPEN: Mutex<Option<HashMap<Key, Weak<Mutex<dyn Session>>>>> = Mutex::new(None);
+static OPEN: Mutex<Option<Sessions>> = Mutex::new(None);
 
 /// The session under this key, opened by `open` where there is none. Opening holds the lock: a second pipeline that wants
 /// the same graph waits for the first one's instead of loading it again.

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MPL-2.0
+use std::sync::{Arc, LazyLock};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::BaseTransformMode;
+use gst_base::subclass::prelude::*;
+use gst_video::{VideoFrameRef, VideoInfo};
+use parking_lot::Mutex;
+
+use super::{Blend, debug, image, warp};
+use crate::face_meta::{Face, FaceMeta, Generated};
+use crate::model::{Model, manifest};
+use crate::pixels::{self, Canvas};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("facepaste", gst::DebugColorFlags::empty(), Some("Pastes generated mouths into frames"))
+});
+
+/// Width of the soft border where neither the property nor the manifest says one.
+const DEFAULT_FEATHER: f32 = 0.06;
+
+#[derive(Clone, Debug)]
+struct Settings {
+    model: Option<String>,
+    blend: Blend,
+    feather: f32,
+    match_color: bool,
+    opacity: f64,
+    debug: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { model: None, blend: Blend::Model, feather: -1.0, match_color: false, opacity: 1.0, debug: false }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    info: Option<VideoInfo>,
+    /// The model that the faces must come from, where the property names one.
+    model: Option<Arc<Model>>,
+    /// A broken result has been reported; the next ones are only logged at a lower level.
+    warned: bool,
+}
+
+#[derive(Default)]
+pub struct FacePaste {
+    settings: Mutex<Settings>,
+    state: Mutex<State>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for FacePaste {
+    const NAME: &'static str = "GstLipsyncFacePaste";
+    type Type = super::FacePaste;
+    type ParentType = gst_base::BaseTransform;
+}
+
+impl ObjectImpl for FacePaste {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecString::builder("model")
+                    .nick("Model")
+                    .blurb("The lip-sync model that the mouths must come from: a name, or a folder's path. Not needed; the frames say it")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("blend", Blend::Model)
+                    .nick("Blend")
+                    .blurb("How the border of a generated picture meets the frame. Models that warp the frame bring their own soft border")
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecFloat::builder("feather")
+                    .nick("Feather")
+                    .blurb("Width of a generated picture's soft border as a fraction of the crop, -1 = as the model says, else 0.06")
+                    .minimum(-1.0)
+                    .maximum(0.5)
+                    .default_value(-1.0)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoolean::builder("match-color")
+                    .nick("Match color")
+                    .blurb("Shift a generated picture's colour so that it has the original's along the border")
+                    .default_value(false)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecDouble::builder("opacity")
+                    .nick("Opacity")
+                    .blurb("How much of the generated mouth is shown: 0 = the untouched frame, 1 = all of it")
+                    .minimum(0.0)
+                    .maximum(1.0)
+                    .default_value(1.0)
+                    .controllable()
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoolean::builder("debug")
+                    .nick("Debug")
+                    .blurb("Draw each face's box, its 68 points and its crop, whose colour says why there is no new mouth: green = there is one, grey = none was made, blue = too small, yellow = turned away, orange = uncertain, black = lost, white = no speech, magenta = late, red = failed")
+                    .default_value(false)
+                    .mutable_playing()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = self.settings.lock();
+        // GObject has checked the types.
+        match pspec.name() {
+            "model" => settings.model = value.get().unwrap(),
+            "blend" => settings.blend = value.get().unwrap(),
+            "feather" => settings.feather = value.get().unwrap(),
+            "match-color" => settings.match_color = value.get().unwrap(),
+            "opacity" => settings.opacity = value.get().unwrap(),
+            "debug" => settings.debug = value.get().unwrap(),
+            name => gst::error!(CAT, imp = self, "no property {name}"),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = self.settings.lock();
+        match pspec.name() {
+            "model" => settings.model.to_value(),
+            "blend" => settings.blend.to_value(),
+            "feather" => settings.feather.to_value(),
+            "match-color" => settings.match_color.to_value(),
+            "opacity" => settings.opacity.to_value(),
+            "debug" => settings.debug.to_value(),
+            // GObject asks only for what `properties` lists.
+            name => unreachable!("property {name}"),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        obj.set_qos(false);
+        obj.set_gap_aware(true);
+    }
+}
+
+impl GstObjectImpl for FacePaste {}
+
+impl ElementImpl for FacePaste {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Lip-sync face paste",
+                "Filter/Effect/Video",
+                "Puts generated mouths into the video frames that they were made for",
+                env!("CARGO_PKG_AUTHORS"),
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = pixels::caps();
+            [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
+                .into_iter()
+                // Building a template fails only where its name and presence contradict each other.
+                .map(|(name, way)| gst::PadTemplate::new(name, way, gst::PadPresence::Always, &caps).unwrap())
+                .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::NullToReady
+            && let Err(message) = self.open_model()
+        {
+            self.post_error_message(message);
+            return Err(gst::StateChangeError);
+        }
+        let success = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::ReadyToNull {
+            self.state.lock().model = None;
+        }
+        Ok(success)
+    }
+}
+
+impl BaseTransformImpl for FacePaste {
+    const MODE: BaseTransformMode = BaseTransformMode::AlwaysInPlace;
+    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        let mut state = self.state.lock();
+        state.info = None;
+        state.warned = false;
+        Ok(())
+    }
+
+    fn set_caps(&self, incaps: &gst::Caps, _outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let info = VideoInfo::from_caps(incaps)
+            .map_err(|_| gst::loggable_error!(CAT, "these caps describe no raw video: {incaps}"))?;
+        self.state.lock().info = Some(info);
+        Ok(())
+    }
+
+    /// The frames that arrive are the frames that leave, so what the next element wants of them is what we want.
+    fn propose_allocation(
+        &self,
+        _decide_query: Option<&gst::query::Allocation>,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        if self.obj().src_pad().peer_query(query) {
+            Ok(())
+        } else {
+            Err(gst::loggable_error!(CAT, "the next element has no wishes for the allocation"))
+        }
+    }
+
+    fn before_transform(&self, buffer: &gst::BufferRef) {
+        let obj = self.obj();
+        let segment = obj.segment();
+        if let Some(segment) = segment.downcast_ref::<gst::ClockTime>()
+            && let Some(time) = segment.to_stream_time(buffer.pts())
+        {
+            // Fails only where no property is controlled.
+            let _ = obj.sync_values(time);
+        }
+    }
+
+    fn transform_ip(&self, buffer: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let faces = FaceMeta::take(buffer);
+        if faces.is_empty() {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        let settings = self.settings.lock().clone();
+        let (info, model) = {
+            let state = self.state.lock();
+            (state.info.clone(), state.model.clone())
+        };
+        let info = info.ok_or(gst::FlowError::NotNegotiated)?;
+        if let Some(model) = model {
+            self.check_model(&model, &faces)?;
+        }
+        let shown = |face: &Face| face.generated.is_some() && opacity(face, &settings) > 0.0;
+        if !settings.debug && !faces.iter().any(|face| shown(face)) {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+
+        let fail = |what: &str| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ["{what}"]);
+            gst::FlowError::Error
+        };
+        let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer, &info)
+            .map_err(|_| fail("a frame cannot be mapped for writing: its size or layout is not what its caps say"))?;
+        let mut canvas = Canvas::new(&mut frame)
+            .ok_or_else(|| fail("a frame's layout (format, stride) is not what its caps say"))?;
+        for face in faces.iter().filter(|face| shown(face)) {
+            self.paste(&mut canvas, face, &settings);
+        }
+        if settings.debug {
+            for face in &faces {
+                debug::draw(&mut canvas, face);
+            }
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+}
+
+/// How much of the face's new mouth is shown, 0..1; 0 where its weight is no number.
+fn opacity(face: &Face, settings: &Settings) -> f32 {
+    (face.weight * settings.opacity as f32).max(0.0).min(1.0)
+}
+
+impl FacePaste {
+    fn open_model(&self) -> Result<(), gst::ErrorMessage> {
+        let spec = self.settings.lock().model.clone().filter(|spec| !spec.is_empty());
+        let model = spec.map(|spec| Model::open(&spec)).transpose()?;
+        self.state.lock().model = model;
+        Ok(())
+    }
+
+    fn check_model(&self, model: &Arc<Model>, faces: &[Arc<Face>]) -> Result<(), gst::FlowError> {
+        // Models are told apart by their manifests: what facepaste does depends on nothing else.
+        let other = faces.iter().find(|f| !Arc::ptr_eq(&f.model, model) && f.model.manifest != model.manifest);
+        let Some(face) = other else { return Ok(()) };
+        gst::element_imp_error!(
+            self,
+            gst::ResourceError::Settings,
+            [
+                "facepaste has model=\"{}\" ({}), but the mouths come from \"{}\" ({}): name the same model, or none here",
+                &*model.manifest.name,
+                model.folder.display(),
+                &*face.model.manifest.name,
+                face.model.folder.display()
+            ]
+        );
+        Err(gst::FlowError::Error)
+    }
+
+    fn paste(&self, canvas: &mut Canvas, face: &Face, settings: &Settings) {
+        let opacity = opacity(face, settings);
+        let pasted = match &face.generated {
+            Some(Generated::Warp(result)) => warp::paste(canvas, face, result, opacity),
+            Some(Generated::Image(patch)) => {
+                let wish = &face.model.manifest.facepaste;
+                let hard = match settings.blend {
+                    Blend::Model => wish.blend == manifest::Blend::Hard,
+                    Blend::Hard => true,
+                    Blend::Feather => false,
+                };
+                let feather = match settings.feather {
+                    _ if hard => 0.0,
+                    own if own >= 0.0 => own,
+                    _ => wish.feather.map_or(DEFAULT_FEATHER, |f| f.0),
+                };
+                let style = image::Style { feather, match_color: settings.match_color, opacity };
+                image::paste(canvas, face, patch, &style)
+            }
+            None => Ok(()),
+        };
+        if let Err(what) = pasted {
+            let text = format!("what model \"{}\" generated cannot be pasted: {what}", &*face.model.manifest.name);
+            let first = !std::mem::replace(&mut self.state.lock().warned, true);
+            if first {
+                gst::element_imp_warning!(self, gst::StreamError::Format, ["{text}"]);
+            } else {
+                gst::debug!(CAT, imp = self, "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The element. Frames wait in `State::items` until the rows around their time are there, then leave in batches.
+//!
+//! Lock order: `settings`, `state`, `loaded`; each is held for a few instructions only, and none across a call into GStreamer
+//! that may take the aggregator's own locks (finish_buffer, set_latency, latency, post_message).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, LazyLock};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+use parking_lot::Mutex;
+
+use super::OnAudioEnd;
+use super::generator::{self, Generator};
+use super::mouth::Mouth;
+use super::settings::Settings;
+use super::stats::Stats;
+use super::watchdog::{Phase, Watchdog};
+use super::window::RowStore;
+use super::worker::Worker;
+use crate::model::manifest::Rows;
+use crate::model::{self, DEFAULT_MODEL, Model};
+use crate::pixels;
+
+pub static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| gst::DebugCategory::new("lipsyncgen", gst::DebugColorFlags::empty(), Some("Lip-sync generator")));
+
+/// Frames per run when not live, where `batch-size` is 0.
+const BATCH: usize = 8;
+
+/// Held frames and look-ahead together stay below this, so that the sound waiting beside them fits a default queue (1 s).
+const MAX_HELD: gst::ClockTime = gst::ClockTime::from_mseconds(800);
+
+/// Assumed between frames where the caps do not tell.
+pub(super) const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+
+/// What READY holds: the model and the thread that runs it.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) model: Arc<Model>,
+    pub(super) worker: Arc<Worker>,
+    pub(super) windows: Arc<Vec<Rows>>,
+}
+
+pub(super) struct Frame {
+    pub(super) buffer: gst::Buffer,
+    /// Running time, ns; `None` outside the segment.
+    pub(super) time: Option<i64>,
+    /// Where the output's position stands after this frame.
+    pub(super) end: Option<gst::ClockTime>,
+}
+
+/// What leaves in the order in which it came.
+pub(super) enum Item {
+    Frame(Frame),
+    Caps(gst::Caps),
+    Segment(gst::Segment),
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) items: VecDeque<Item>,
+    /// `None` until the model's rows are known.
+    pub(super) rows: Option<RowStore>,
+    pub(super) mouth: Mouth,
+    pub(super) frame_duration: Option<gst::ClockTime>,
+    pub(super) failing: bool,
+    /// The rows of the buffer at the front of the features pad are in `rows` already.
+    pub(super) front_taken: bool,
+}
+
+impl State {
+    pub(super) fn frames(&self) -> impl DoubleEndedIterator<Item = &Frame> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Frame(frame) => Some(frame),
+            _ => None,
+        })
+    }
+}
+
+pub struct LipsyncGen {
+    pub(super) video: gst_base::AggregatorPad,
+    pub(super) features: Mutex<Option<gst_base::AggregatorPad>>,
+    pub(super) settings: Mutex<Settings>,
+    pub(super) state: Mutex<State>,
+    pub(super) loaded: Mutex<Option<Loaded>>,
+    pub(super) stats: Mutex<Stats>,
+    pub(super) watchdog: Watchdog,
+}
+
+impl LipsyncGen {
+    pub(super) fn loaded(&self) -> Option<Loaded> {
+        self.loaded.lock().clone()
+    }
+
+    fn model(&self) -> Option<Arc<Model>> {
+        self.loaded.lock().as_ref().map(|l| l.model.clone())
+    }
+
+    /// Opens the model named by the settings and starts its thread.
+    fn load(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = self.settings.lock().clone();
+        let name = settings.model.as_deref().unwrap_or(DEFAULT_MODEL);
+        let progress = |type_, text: String| {
+            let message = gst::message::Progress::builder(type_, "lipsync-model", &text).src(&*self.obj()).build();
+            let _ = self.obj().post_message(message);
+        };
+        progress(gst::ProgressType::Start, format!("Loading model {name}"));
+        let failed = |error: gst::ErrorMessage| {
+            progress(gst::ProgressType::Error, format!("Model {name} could not be loaded"));
+            error
+        };
+        let model = Model::open(name).map_err(|e| failed(e.into()))?;
+        let generator = Generator::open(&model, &settings.options)
+            .map_err(|e| failed(gst::error_msg!(gst::LibraryError::Init, ("{e}"))))?;
+        let worker = Worker::start(Arc::new(generator))
+            .map_err(|e| failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for inference: {e}"))))?;
+        let windows = Arc::new(generator::windows(&model));
+        self.state.lock().rows = Some(new_rows(&model));
+        *self.loaded.lock() = Some(Loaded { model, worker: Arc::new(worker), windows });
+        progress(gst::ProgressType::Complete, format!("Model {name} is ready"));
+        Ok(())
+    }
+
+    /// How long after a frame's time its last row comes.
+    fn look_ahead(&self, loaded: &Loaded, av_offset: i64) -> gst::ClockTime {
+        let (rows, seconds) = loaded.model.manifest.audiofeatures.rate();
+        let after =
+            loaded.windows.iter().map(|w| (i64::from(w.count) - i64::from(w.before) - 1).max(0)).max().unwrap_or(0);
+        let nanos = after * 1_000_000_000 * i64::from(seconds) / i64::from(rows) - av_offset;
+        gst::ClockTime::from_nseconds(nanos.max(0) as u64)
+    }
+
+    fn update_latency(&self) {
+        let Some(loaded) = self.loaded() else { return };
+        let av_offset = self.settings.lock().av_offset;
+        let frame = self.state.lock().frame_duration.unwrap_or(FRAME);
+        self.obj().set_latency(self.look_ahead(&loaded, av_offset) + frame, None);
+    }
+
+    /// Frames per run and the most frames that may wait.
+    fn batch_and_capacity(&self, settings: &Settings, loaded: &Loaded, live: bool) -> (usize, usize) {
+        let frame = self.state.lock().frame_duration.unwrap_or(FRAME).nseconds().max(1);
+        let look_ahead = self.look_ahead(loaded, settings.av_offset);
+        let waiting = look_ahead.nseconds().div_ceil(frame) as usize;
+        let room = (MAX_HELD.saturating_sub(look_ahead).nseconds() / frame).max(1) as usize;
+        let batch = match settings.batch_size as usize {
+            0 if live => 1,
+            0 => BATCH.min(room),
+            n => n,
+        };
+        (batch, (waiting + batch - 1).max(batch))
+    }
+
+    fn reset(&self) {
+        let rows = self.model().map(|model| new_rows(&model));
+        let mut state = self.state.lock();
+        let frame_duration = state.frame_duration;
+        *state = State { rows, frame_duration, ..State::default() };
+    }
+
+    /// Sends `caps` or a segment on, behind the frames that came before it.
+    fn follow(&self, item: Item) {
+        {
+            let mut state = self.state.lock();
+            if !state.items.is_empty() {
+                state.items.push_back(item);
+                return;
+            }
+        }
+        match item {
+            Item::Caps(caps) => self.obj().set_src_caps(&caps),
+            Item::Segment(segment) => self.obj().update_segment(&segment),
+            Item::Frame(_) => {}
+        }
+    }
+
+    /// Checks that the rows on the features pad are the model's.
+    fn features_caps(&self, caps: &gst::CapsRef) -> bool {
+        let Some(model) = self.model() else { return false };
+        let expected = model.features_caps();
+        if caps.can_intersect(&expected) {
+            return true;
+        }
+        gst::element_imp_error!(
+            self,
+            gst::StreamError::Format,
+            ("The features are not those of model \"{}\": expected {expected}, found {caps}", &*model.manifest.name)
+        );
+        false
+    }
+
+    /// Answers an ALLOCATION query as downstream does, asking for as many more buffers as may wait here.
+    fn allocation(&self, query: &mut gst::QueryRef) -> bool {
+        if !self.obj().src_pad().peer_query(query) {
+            return false;
+        }
+        let Some(loaded) = self.loaded() else { return true };
+        let settings = self.settings.lock().clone();
+        let (_, capacity) = self.batch_and_capacity(&settings, &loaded, false);
+        let gst::QueryViewMut::Allocation(query) = query.view_mut() else { return true };
+        let pools: Vec<_> = query.allocation_pools().collect();
+        if pools.is_empty() {
+            let info = query.get().0.and_then(|caps| gst_video::VideoInfo::from_caps(caps).ok());
+            if let Some(info) = info {
+                query.add_allocation_pool(None::<&gst::BufferPool>, info.size() as u32, capacity as u32 + 1, 0);
+            }
+        }
+        for (i, (pool, size, min, max)) in pools.into_iter().enumerate() {
+            let more = capacity as u32;
+            let max = if max == 0 { 0 } else { max + more };
+            query.set_nth_allocation_pool(i as u32, pool.as_ref(), size, min + more, max);
+        }
+        true
+    }
+}
+
+fn new_rows(model: &Model) -> RowStore {
+    let features = &model.manifest.audiofeatures;
+    RowStore::new(features.width(), features.rate())
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for LipsyncGen {
+    const NAME: &'static str = "GstLipsyncGen";
+    type Type = super::LipsyncGen;
+    type ParentType = gst_base::Aggregator;
+
+    fn with_class(class: &Self::Class) -> Self {
+        // The template is among those this class registers below.
+        let template = class.pad_template("sink").expect("the sink template is registered");
+        let video = gst::PadBuilder::<gst_base::AggregatorPad>::from_template(&template).build();
+        Self {
+            video,
+            features: Mutex::default(),
+            settings: Mutex::default(),
+            state: Mutex::default(),
+            loaded: Mutex::default(),
+            stats: Mutex::default(),
+            watchdog: Watchdog::default(),
+        }
+    }
+}
+
+impl ObjectImpl for LipsyncGen {
+    fn properties() -> &'static [glib::ParamSpec] {
+        Settings::properties()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        self.settings.lock().set(pspec.name(), value);
+        if pspec.name() == "av-offset" {
+            self.update_latency();
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            "stats" => self.stats.lock().structure().to_value(),
+            name => self.settings.lock().get(name),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        // The pad is new and the element has none of that name, so this cannot fail.
+        let _ = self.obj().add_pad(&self.video);
+    }
+}
+
+impl GstObjectImpl for LipsyncGen {}
+
+impl ElementImpl for LipsyncGen {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Lip-sync generator",
+                "Generic/Video/Audio",
+                "Makes the faces that facecrop found speak the sound that audiofeatures heard",
+                "The gst-plugin-lipsync developers",
+            )
+        });
+        Some(&*METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let template = |name, direction, presence, caps: &gst::Caps| {
+                gst::PadTemplate::with_gtype(name, direction, presence, caps, gst_base::AggregatorPad::static_type())
+            };
+            let video = pixels::caps();
+            let features = gst::Caps::builder("application/x-lipsync-features")
+                .field("width", gst::IntRange::new(1, i32::MAX))
+                .field("format", "F32LE")
+                .build();
+            [
+                template("sink", gst::PadDirection::Sink, gst::PadPresence::Always, &video),
+                template("features", gst::PadDirection::Sink, gst::PadPresence::Request, &features),
+                template("src", gst::PadDirection::Src, gst::PadPresence::Always, &video),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()
+        });
+        TEMPLATES.as_ref()
+    }
+
+    fn release_pad(&self, pad: &gst::Pad) {
+        let mut features = self.features.lock();
+        if features.as_ref().is_some_and(|own| own.upcast_ref::<gst::Pad>() == pad) {
+            *features = None;
+        }
+        drop(features);
+        self.parent_release_pad(pad);
+    }
+
+    fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        match transition {
+            gst::StateChange::NullToReady => self.load().map_err(|error| {
+                self.post_error_message(error);
+                gst::StateChangeError
+            })?,
+            gst::StateChange::ReadyToPaused => {
+                if let Some(loaded) = self.loaded() {
+                    loaded.worker.resume();
+                }
+            }
+            gst::StateChange::PausedToReady => {
+                if let Some(loaded) = self.loaded() {
+                    loaded.worker.abort();
+                }
+                self.watchdog.stop();
+            }
+            _ => {}
+        }
+        let success = self.parent_change_state(transition)?;
+        match transition {
+            gst::StateChange::ReadyToPaused => {
+                let settings = self.settings.lock().clone();
+                self.watchdog.start(&self.obj(), settings.stall_timeout.into(), settings.on_stall);
+            }
+            gst::StateChange::ReadyToNull => *self.loaded.lock() = None,
+            _ => {}
+        }
+        Ok(success)
+    }
+}
+
+impl AggregatorImpl for LipsyncGen {
+    fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let Some(loaded) = self.loaded() else { return Err(gst::FlowError::Flushing) };
+        let settings = self.settings.lock().clone();
+        let latency = self.obj().latency();
+        let (batch, capacity) = self.batch_and_capacity(&settings, &loaded, latency.is_some());
+        self.watchdog.enter(Phase::Waiting);
+        self.take_frame(capacity);
+        self.take_features(&loaded, settings.av_offset);
+        let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
+        let video_ended = self.video.is_eos();
+        let count = if ready >= batch {
+            batch
+        } else if video_ended && ready == held {
+            held
+        } else if timeout {
+            ready.max(1).min(held)
+        } else {
+            0
+        };
+        if count > 0 {
+            let items = self.take_items(count);
+            let has_features = self.features.lock().is_some();
+            let end_with_audio = has_features && settings.on_audio_end == OnAudioEnd::Eos;
+            let result = self.process(&settings, &loaded, items, latency, end_with_audio);
+            self.watchdog.enter(Phase::Waiting);
+            return result;
+        }
+        if video_ended && held == 0 {
+            return Err(gst::FlowError::Eos);
+        }
+        Err(gst_base::AGGREGATOR_FLOW_NEED_DATA)
+    }
+
+    fn next_time(&self) -> Option<gst::ClockTime> {
+        let waiting = self.state.lock().frames().next().is_some();
+        if waiting || self.video.has_buffer() || self.video.is_eos() {
+            self.obj().simple_get_next_time()
+        } else {
+            // Nothing could be sent at a deadline, which would come again and again.
+            None
+        }
+    }
+
+    fn create_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        _name: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<gst_base::AggregatorPad> {
+        let mut features = self.features.lock();
+        if template.name_template() != "features" || features.is_some() {
+            gst::warning!(CAT, imp = self, "there is one features pad only");
+            return None;
+        }
+        let pad = gst::PadBuilder::<gst_base::AggregatorPad>::from_template(template).name("features").build();
+        *features = Some(pad.clone());
+        Some(pad)
+    }
+
+    fn sink_event(&self, pad: &gst_base::AggregatorPad, event: gst::Event) -> bool {
+        use gst::EventView;
+        let is_video = *pad == self.video;
+        match event.view() {
+            EventView::Caps(caps) if is_video => {
+                let Ok(info) = gst_video::VideoInfo::from_caps(caps.caps()) else {
+                    gst::error!(CAT, imp = self, "not raw video: {}", caps.caps());
+                    return false;
+                };
+                let fps = info.fps();
+                let duration = (fps.numer() > 0)
+                    .then(|| gst::ClockTime::SECOND.mul_div_round(fps.denom() as u64, fps.numer() as u64))
+                    .flatten();
+                self.state.lock().frame_duration = duration;
+                self.update_latency();
+                self.follow(Item::Caps(caps.caps_owned()));
+            }
+            EventView::Caps(caps) if !self.features_caps(caps.caps()) => return false,
+            EventView::Segment(segment) if is_video => self.follow(Item::Segment(segment.segment().clone())),
+            EventView::FlushStart(_) if is_video => {
+                if let Some(loaded) = self.loaded() {
+                    loaded.worker.abort();
+                }
+            }
+            EventView::FlushStop(_) if is_video => {
+                if let Some(loaded) = self.loaded() {
+                    loaded.worker.resume();
+                }
+            }
+            EventView::FlushStop(_) => {
+                let mut state = self.state.lock();
+                state.front_taken = false;
+                if let Some(rows) = &mut state.rows {
+                    rows.clear();
+                }
+            }
+            EventView::CustomDownstreamOob(_) if event.has_name("lipsync-interrupt") => {
+                // The mouth returns to the source by itself: without rows, the last one fades.
+                if let Some(rows) = &mut self.state.lock().rows {
+                    rows.clear();
+                }
+                return true;
+            }
+            _ => {}
+        }
+        self.parent_sink_event(pad, event)
+    }
+
+    fn sink_query(&self, pad: &gst_base::AggregatorPad, query: &mut gst::QueryRef) -> bool {
+        if model::answer(query, self.model()) {
+            return true;
+        }
+        let is_video = *pad == self.video;
+        let template = pad.pad_template_caps();
+        match query.view_mut() {
+            gst::QueryViewMut::Caps(caps) if is_video => {
+                // Unlike a plain proxy this never answers more than the template, so that sound is not linked here.
+                let filter = caps.filter_owned().map_or_else(|| template.clone(), |f| f.intersect(&template));
+                let downstream = self.obj().src_pad().peer_query_caps(Some(&filter));
+                caps.set_result(&downstream.intersect(&template));
+                true
+            }
+            gst::QueryViewMut::Caps(caps) => {
+                let own = self.model().map_or(template, |model| model.features_caps());
+                let result = caps.filter_owned().map_or_else(|| own.clone(), |filter| filter.intersect(&own));
+                caps.set_result(&result);
+                true
+            }
+            gst::QueryViewMut::Allocation(_) if is_video => self.allocation(query),
+            _ => self.parent_sink_query(pad, query),
+        }
+    }
+
+    fn src_query(&self, query: &mut gst::QueryRef) -> bool {
+        if model::answer(query, self.model()) {
+            return true;
+        }
+        match query.view_mut() {
+            // The picture that leaves is the picture that came.
+            gst::QueryViewMut::Position(_) | gst::QueryViewMut::Duration(_) | gst::QueryViewMut::Seeking(_) => {
+                self.video.peer_query(query)
+            }
+            gst::QueryViewMut::Caps(caps) => {
+                let template = self.obj().src_pad().pad_template_caps();
+                let filter = caps.filter_owned().map_or_else(|| template.clone(), |f| f.intersect(&template));
+                let upstream = self.video.peer_query_caps(Some(&filter));
+                caps.set_result(&upstream.intersect(&template));
+                true
+            }
+            _ => self.parent_src_query(query),
+        }
+    }
+
+    fn negotiate(&self) -> bool {
+        // The caps are the video pad's, set when they come.
+        true
+    }
+
+    fn flush(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.reset();
+        self.parent_flush()
+    }
+
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        self.reset();
+        *self.stats.lock() = Stats::default();
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        let mut state = self.state.lock();
+        *state = State::default();
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The way in: frames and rows are taken from the pads, no faster than they can be used.
+
+use gst_base::prelude::*;
+
+use super::imp::{FRAME, Frame, Item, LipsyncGen, Loaded};
+
+impl LipsyncGen {
+    /// Takes one frame from the video pad where there is room for it.
+    pub(super) fn take_frame(&self, capacity: usize) {
+        if self.state.lock().frames().count() >= capacity {
+            return;
+        }
+        let Some(buffer) = self.video.pop_buffer() else { return };
+        let segment = self.video.segment().downcast::<gst::ClockTime>().ok();
+        let time = buffer.pts().and_then(|pts| running_time(segment.as_ref()?, pts));
+        let mut state = self.state.lock();
+        let duration = buffer.duration().or(state.frame_duration).unwrap_or(FRAME);
+        let end = buffer.pts().map(|pts| pts + duration);
+        state.items.push_back(Item::Frame(Frame { buffer, time, end }));
+    }
+
+    /// Takes rows from the features pad as long as a waiting frame needs them.
+    ///
+    /// A buffer whose rows were taken stays on the pad until the next is needed: an aggregator is called only while all its
+    /// pads have something, and rows that are here must be enough to go on, whatever the sound does next.
+    pub(super) fn take_features(&self, loaded: &Loaded, av_offset: i64) {
+        let Some(pad) = self.features.lock().clone() else {
+            if let Some(rows) = &mut self.state.lock().rows {
+                rows.end();
+            }
+            return;
+        };
+        loop {
+            let taken = {
+                let mut state = self.state.lock();
+                let newest = state.frames().rev().find_map(|f| f.time).map(|t| t - av_offset);
+                let Some(rows) = &mut state.rows else { return };
+                if pad.is_eos() {
+                    rows.end();
+                    return;
+                }
+                let Some(newest) = newest else { return };
+                if loaded.windows.iter().all(|w| rows.is_ready(newest, *w)) {
+                    return;
+                }
+                std::mem::take(&mut state.front_taken)
+            };
+            if taken {
+                pad.drop_buffer();
+            }
+            let Some(buffer) = pad.peek_buffer() else { return };
+            self.take_rows(&pad, &buffer, loaded);
+            self.state.lock().front_taken = true;
+        }
+    }
+
+    fn take_rows(&self, pad: &gst_base::AggregatorPad, buffer: &gst::Buffer, loaded: &Loaded) {
+        let width = loaded.model.manifest.audiofeatures.width();
+        let Ok(map) = buffer.map_readable() else { return };
+        // A GAP event arrives as an empty buffer: no rows, the next buffer starts a new stretch by its offset.
+        if map.is_empty() || map.len() % (width * 4) != 0 {
+            return;
+        }
+        let time = buffer.pts().and_then(|pts| {
+            let segment = pad.segment().downcast::<gst::ClockTime>().ok()?;
+            running_time(&segment, pts)
+        });
+        let Some(time) = time else { return };
+        let numbers: Vec<f32> = map.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        let offset = i64::try_from(buffer.offset()).unwrap_or(0);
+        if let Some(rows) = &mut self.state.lock().rows {
+            rows.push(time, offset, discont, &numbers);
+        }
+    }
+
+    /// How many of the waiting frames, from the oldest, no further row can change.
+    pub(super) fn ready_frames(&self, loaded: &Loaded, av_offset: i64) -> (usize, usize) {
+        let state = self.state.lock();
+        let ready = |frame: &&Frame| match (frame.time, &state.rows) {
+            (Some(time), Some(rows)) => loaded.windows.iter().all(|w| rows.is_ready(time - av_offset, *w)),
+            _ => true,
+        };
+        (state.frames().take_while(ready).count(), state.frames().count())
+    }
+
+    /// Takes the oldest `count` frames, and the caps and segments between them, out of the queue.
+    pub(super) fn take_items(&self, count: usize) -> Vec<Item> {
+        let mut state = self.state.lock();
+        let (mut items, mut frames) = (Vec::new(), 0);
+        while let Some(item) = state.items.front() {
+            if matches!(item, Item::Frame(_)) {
+                if frames == count {
+                    break;
+                }
+                frames += 1;
+            }
+            items.extend(state.items.pop_front());
+        }
+        items
+    }
+}
+
+/// Running time in ns, negative before the segment's start; `None` where it has none.
+fn running_time(segment: &gst::FormattedSegment<gst::ClockTime>, pts: gst::ClockTime) -> Option<i64> {
+    match segment.to_running_time_full(pts)? {
+        gst::Signed::Positive(time) => i64::try_from(time.nseconds()).ok(),
+        gst::Signed::Negative(time) => i64::try_from(time.nseconds()).ok().map(|t| -t),
+    }
+}

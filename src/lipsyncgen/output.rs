@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The way out: waiting frames get their mouths and leave.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+
+use super::imp::{Frame, Item, LipsyncGen, Loaded};
+use super::settings::Settings;
+use super::tensors::FaceInput;
+use super::watchdog::Phase;
+use super::window::Window;
+use super::worker::Outcome;
+use super::{OnError, OnMissing};
+use crate::face_meta::{Face, FaceMeta, Generated, Reason};
+
+/// What is to become of a frame.
+enum Plan {
+    /// The model makes a mouth for each face marked `true`.
+    Make {
+        faces: Vec<bool>,
+    },
+    /// Its rows did not come in time.
+    Late,
+    NoSound {
+        after_the_end: bool,
+    },
+    /// Outside the segment.
+    Untouched,
+}
+
+impl LipsyncGen {
+    /// Runs the model on the frames among `items` and sends everything on.
+    pub(super) fn process(
+        &self,
+        settings: &Settings,
+        loaded: &Loaded,
+        items: Vec<Item>,
+        latency: Option<gst::ClockTime>,
+        end_with_audio: bool,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let (mut jobs, mut plans) = (Vec::new(), Vec::new());
+        let mut first_time = None;
+        for item in &items {
+            let Item::Frame(frame) = item else { continue };
+            first_time = first_time.or(frame.time);
+            plans.push(self.plan(settings, loaded, frame, &mut jobs));
+        }
+        let frames_to_make = plans.iter().filter(|p| matches!(p, Plan::Make { .. })).count();
+        let mut made = Vec::new().into_iter();
+        let mut missed = None;
+        if !jobs.is_empty() {
+            self.watchdog.enter(Phase::Inferring);
+            let deadline = latency.zip(first_time).and_then(|(latency, time)| self.deadline(time, latency));
+            match loaded.worker.run(jobs, deadline) {
+                Outcome::Done(results, took) => {
+                    self.stats.lock().ran(took, frames_to_make);
+                    self.state.lock().failing = false;
+                    made = results.into_iter();
+                }
+                Outcome::Late => missed = Some(Reason::Late),
+                Outcome::Aborted => return Err(gst::FlowError::Flushing),
+                Outcome::Failed(error) => {
+                    self.failed(settings, &error.to_string())?;
+                    missed = Some(Reason::Failed);
+                }
+            }
+        }
+        self.watchdog.enter(Phase::Pushing);
+        let mut plans = plans.into_iter();
+        for item in items {
+            match item {
+                Item::Caps(caps) => self.obj().set_src_caps(&caps),
+                Item::Segment(segment) => self.obj().update_segment(&segment),
+                Item::Frame(frame) => {
+                    let plan = plans.next().unwrap_or(Plan::Untouched);
+                    if end_with_audio && matches!(plan, Plan::NoSound { after_the_end: true }) {
+                        return Err(gst::FlowError::Eos);
+                    }
+                    self.send(settings, frame, plan, &mut made, missed)?;
+                    self.watchdog.progress();
+                }
+            }
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Decides what a frame gets; what must be generated is appended to `jobs`, one per face.
+    fn plan(&self, settings: &Settings, loaded: &Loaded, frame: &Frame, jobs: &mut Vec<FaceInput>) -> Plan {
+        let Some(time) = frame.time else { return Plan::Untouched };
+        let time = time - settings.av_offset;
+        let mut windows = Vec::with_capacity(loaded.windows.len());
+        {
+            let mut state = self.state.lock();
+            let Some(rows) = &mut state.rows else { return Plan::Untouched };
+            for &wanted in loaded.windows.iter() {
+                match rows.window(time, wanted) {
+                    Window::Rows(numbers) => windows.push(numbers),
+                    Window::Wait => return Plan::Late,
+                    Window::NoSound { after_the_end } => return Plan::NoSound { after_the_end },
+                }
+            }
+            for &wanted in loaded.windows.iter() {
+                rows.forget(time, wanted);
+            }
+        }
+        let windows = Arc::new(windows);
+        let faces = FaceMeta::faces(&frame.buffer)
+            .iter()
+            .map(|face| {
+                let input = if face.weight > 0.0 { FaceInput::new(face, windows.clone()) } else { None };
+                let wanted = input.is_some();
+                jobs.extend(input);
+                wanted
+            })
+            .collect();
+        Plan::Make { faces }
+    }
+
+    /// The moment at which a frame of running time `time` must leave, in a live pipeline.
+    fn deadline(&self, time: i64, latency: gst::ClockTime) -> Option<Instant> {
+        let now = self.obj().current_running_time()?.nseconds() as i64;
+        let left = time + latency.nseconds() as i64 - now;
+        Some(Instant::now() + Duration::from_nanos(left.max(0) as u64))
+    }
+
+    /// Puts what was made on the frame and sends it on.
+    fn send(
+        &self,
+        settings: &Settings,
+        mut frame: Frame,
+        plan: Plan,
+        made: &mut std::vec::IntoIter<Generated>,
+        missed: Option<Reason>,
+    ) -> Result<(), gst::FlowError> {
+        let (wanted, reason) = match plan {
+            Plan::Make { faces } => (faces, missed),
+            Plan::Late => (Vec::new(), Some(Reason::Late)),
+            Plan::NoSound { .. } | Plan::Untouched => (Vec::new(), Some(Reason::NoSpeech)),
+        };
+        let mut any = false;
+        if frame.buffer.meta::<FaceMeta>().is_some() {
+            let mut state = self.state.lock();
+            let speaking = reason.is_none();
+            let hold = matches!(reason, Some(Reason::NoSpeech)) || settings.on_missing == OnMissing::Hold;
+            state.mouth.advance(frame.time, speaking, hold);
+            let buffer = frame.buffer.make_mut();
+            let faces = FaceMeta::take(buffer);
+            state.mouth.keep(&faces.iter().map(|f| f.track).collect::<Vec<_>>());
+            for (i, face) in faces.into_iter().enumerate() {
+                let new = if speaking && wanted.get(i) == Some(&true) { made.next() } else { None };
+                let mut face: Face = Arc::unwrap_or_clone(face);
+                state.mouth.show(&mut face, new, reason);
+                any |= face.generated.is_some();
+                FaceMeta::add(buffer, Arc::new(face));
+            }
+        } else {
+            self.state.lock().mouth.advance(frame.time, false, true);
+        }
+        {
+            let mut stats = self.stats.lock();
+            stats.frames += 1;
+            stats.generated += u64::from(any && reason.is_none());
+            stats.passed += u64::from(!any);
+            stats.late += u64::from(reason == Some(Reason::Late));
+        }
+        let buffer = frame.buffer;
+        self.obj().selected_samples(buffer.pts(), buffer.dts(), buffer.duration(), None);
+        if let Some(end) = frame.end {
+            self.obj().set_position(end);
+        }
+        self.obj().finish_buffer(buffer).map(|_| ())
+    }
+
+    fn failed(&self, settings: &Settings, error: &str) -> Result<(), gst::FlowError> {
+        self.stats.lock().errors += 1;
+        if settings.on_error == OnError::Fail {
+            gst::element_imp_error!(self, gst::LibraryError::Failed, ("{error}"));
+            return Err(gst::FlowError::Error);
+        }
+        let first = !std::mem::replace(&mut self.state.lock().failing, true);
+        if first {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Failed,
+                ("The model failed; frames go on without a new mouth until it works again"),
+                ["{error}"]
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the read-only property `stats` tells.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Inference times kept for the percentiles.
+const KEPT: usize = 256;
+
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Frames sent on.
+    pub frames: u64,
+    /// Frames with at least one newly generated mouth.
+    pub generated: u64,
+    /// Frames sent on without any mouth.
+    pub passed: u64,
+    /// Frames whose mouth was not ready in time.
+    pub late: u64,
+    /// Runs that failed.
+    pub errors: u64,
+    /// Time per frame of the last runs.
+    times: VecDeque<Duration>,
+}
+
+impl Stats {
+    /// One run of the graphs on `frames` frames took `time`.
+    pub fn ran(&mut self, time: Duration, frames: usize) {
+        self.times.push_back(time / frames.max(1) as u32);
+        if self.times.len() > KEPT {
+            self.times.pop_front();
+        }
+    }
+
+    fn percentile_ms(&self, percent: usize) -> f64 {
+        let mut times: Vec<_> = self.times.iter().collect();
+        times.sort();
+        match times.len() {
+            0 => 0.0,
+            n => times[(n - 1) * percent / 100].as_secs_f64() * 1000.0,
+        }
+    }
+
+    pub fn structure(&self) -> gst::Structure {
+        gst::Structure::builder("application/x-lipsync-stats")
+            .field("frames", self.frames)
+            .field("generated", self.generated)
+            .field("passed", self.passed)
+            .field("late", self.late)
+            .field("errors", self.errors)
+            .field("infer-ms-p50", self.percentile_ms(50))
+            .field("infer-ms-p95", self.percentile_ms(95))
+            .build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_per_frame_and_of_the_last_runs() {
+        let mut stats = Stats::default();
+        for ms in 0..1000 {
+            stats.ran(Duration::from_millis(ms * 2), 2);
+        }
+        assert_eq!(stats.times.len(), KEPT);
+        assert_eq!(stats.percentile_ms(50).round(), 871.0);
+        assert_eq!(Stats::default().percentile_ms(95), 0.0);
+    }
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Cutting an RGB picture out of a frame.
+
+use gst_video::VideoFrameRef;
+use gst_video::prelude::*;
+
+use super::color::ColorMap;
+use super::layout::Component;
+use crate::face_meta::RgbImage;
+use crate::geometry::Affine;
+
+/// How the frame's samples make one pixel of the crop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// Between the four nearest samples. Where the crop is smaller than its place in the frame, samples in between are
+    /// left out.
+    Bilinear,
+    /// The mean of n × n bilinear samples under the pixel, n = how many samples wide the pixel is, rounded up.
+    Area,
+}
+
+/// A picture that shrinks another more than this leaves samples out.
+const MAX_TAPS: f32 = 16.0;
+
+/// How many samples lie under a pixel whose side is the vector `side`, in samples: at least 1.
+pub fn taps(side: [f32; 2]) -> usize {
+    // Not one more for a rounding error; NaN becomes 1.
+    ((side[0].hypot(side[1]) - 1e-3).ceil().min(MAX_TAPS) as usize).max(1)
+}
+
+/// Cuts `width` × `height` pixels out of `frame`.
+///
+/// Crop point p lies at `crop_to_frame.apply(p)`; pixel (i, j)'s centre is (i + 0.5, j + 0.5) in both. Beyond its edges the
+/// frame goes on with its last pixels. A map that is not finite reads the frame's first pixel; a frame in no supported
+/// format gives a black picture.
+pub fn crop_rgb(
+    frame: &VideoFrameRef<&gst::BufferRef>,
+    crop_to_frame: &Affine,
+    width: usize,
+    height: usize,
+    sampling: Sampling,
+) -> RgbImage {
+    let mut data = vec![0; width * height * 3];
+    if let Some(components) = Component::of(frame)
+        && width > 0
+    {
+        let color = ColorMap::new(frame.info());
+        let [a, b, c] = components;
+        let whole = b.layout.sub == [1, 1];
+        let mut samples = vec![[0.0f32; 3]; width];
+        for (j, out) in data.chunks_exact_mut(width * 3).enumerate() {
+            if whole {
+                sample_row([a, b, c], crop_to_frame, j, sampling, &mut samples, 0);
+            } else {
+                sample_row([a], crop_to_frame, j, sampling, &mut samples, 0);
+                sample_row([b, c], crop_to_frame, j, sampling, &mut samples, 1);
+            }
+            for (pixel, &sample) in out.chunks_exact_mut(3).zip(&samples) {
+                let rgb = color.to_rgb(sample);
+                // `as` saturates.
+                pixel.copy_from_slice(&rgb.map(|v| (v + 0.5) as u8));
+            }
+        }
+    }
+    RgbImage { width, height, data }
+}
+
+/// Fills entries `first..first + N` of a row's samples from N components of the same subsampling.
+fn sample_row<const N: usize>(
+    components: [Component; N],
+    crop_to_frame: &Affine,
+    j: usize,
+    sampling: Sampling,
+    out: &mut [[f32; 3]],
+    first: usize,
+) {
+    let map = crop_to_frame.then(&components[0].layout.from_frame());
+    let [ax, bx, _, ay, by, _] = map.0;
+    let (across, down) = match sampling {
+        Sampling::Bilinear => (1, 1),
+        Sampling::Area => (taps([ax, ay]), taps([bx, by])),
+    };
+    let scale = 1.0 / (across * down) as f32 / (1u32 << (2 * WEIGHT_BITS)) as f32;
+    for (i, sample) in out.iter_mut().enumerate() {
+        let mut sum = [0.0; N];
+        for l in 0..down {
+            let y = j as f32 + (l as f32 + 0.5) / down as f32;
+            for k in 0..across {
+                let x = i as f32 + (k as f32 + 0.5) / across as f32;
+                let values = bilinear(&components, map.apply([x, y]));
+                for n in 0..N {
+                    sum[n] += values[n] as f32;
+                }
+            }
+        }
+        for n in 0..N {
+            sample[first + n] = sum[n] * scale;
+        }
+    }
+}
+
+/// Fraction bits of an interpolation weight: 255 · 2^22 fits into 32 bits.
+const WEIGHT_BITS: u32 = 11;
+
+/// The components at `p` (sample centres at whole numbers), times 2^(2 · WEIGHT_BITS).
+#[inline(always)]
+fn bilinear<const N: usize>(components: &[Component; N], p: [f32; 2]) -> [u32; N] {
+    const ONE: u32 = 1 << WEIGHT_BITS;
+    let layout = &components[0].layout;
+    // In this order NaN becomes 0.
+    let x = p[0].max(0.0).min((layout.width - 1) as f32);
+    let y = p[1].max(0.0).min((layout.height - 1) as f32);
+    let (x0, y0) = (x as usize, y as usize);
+    let wx = ((x - x0 as f32) * ONE as f32) as u32;
+    let wy = ((y - y0 as f32) * ONE as f32) as u32;
+    let right = (x0 + 1 < layout.width) as usize;
+    let below = (y0 + 1 < layout.height) as usize;
+    components.each_ref().map(|c| {
+        let (step, stride) = (c.layout.step, c.layout.stride);
+        let at = |k: usize| c.data[k] as u32;
+        let top = y0 * stride + x0 * step;
+        let bottom = top + below * stride;
+        let right = right * step;
+        let t = at(top) * (ONE - wx) + at(top + right) * wx;
+        let b = at(bottom) * (ONE - wx) + at(bottom + right) * wx;
+        t * (ONE - wy) + b * wy
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pixels::FORMATS;
+    use crate::pixels::testing::{Picture, ramp};
+
+    /// The crop (x, y, w, h of the frame) stretched to `width` × `height`.
+    fn boxed(x: f32, y: f32, w: f32, h: f32, width: usize, height: usize) -> Affine {
+        Affine([w / width as f32, 0.0, x, 0.0, h / height as f32, y])
+    }
+
+    #[test]
+    fn every_format_gives_back_what_was_put_in() {
+        for &format in FORMATS {
+            for colorimetry in ["bt601", "bt709", "bt2020", "1:4:0:0"] {
+                let picture = Picture::new(format, 33, 17, colorimetry, |x, y| {
+                    [40 + 4 * (x / 8) as u8, 90, 200 - 8 * (y / 8) as u8]
+                });
+                let crop = crop_rgb(&picture.frame(), &Affine::IDENTITY, 33, 17, Sampling::Bilinear);
+                for (k, rgb) in crop.data.chunks_exact(3).enumerate() {
+                    let (x, y) = (k % 33, k / 33);
+                    let want = picture.rgb(x, y);
+                    // Chroma between two blocks is interpolated.
+                    let inside = x % 8 > 0 && x % 8 < 7 && y % 8 > 0 && y % 8 < 7;
+                    for c in 0..3 {
+                        let error = rgb[c].abs_diff(want[c]);
+                        assert!(!inside || error <= 2, "{format} {colorimetry} ({x}, {y}): {rgb:?}, not {want:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pixel_centres_meet() {
+        // Enlarging 2 pixels to 4, as every INTER_LINEAR resize does: 0, ¼, ¾, 1.
+        let picture = Picture::new(gst_video::VideoFormat::Rgb, 2, 1, "sRGB", |x, _| [100 * x as u8; 3]);
+        let crop = crop_rgb(&picture.frame(), &boxed(0.0, 0.0, 2.0, 1.0, 4, 1), 4, 1, Sampling::Bilinear);
+        assert_eq!(crop.data, [0, 0, 0, 25, 25, 25, 75, 75, 75, 100, 100, 100]);
+    }
+
+    #[test]
+    fn an_area_is_averaged() {
+        let picture = Picture::new(gst_video::VideoFormat::Rgb, 64, 64, "sRGB", |x, y| [255 * ((x + y) % 2) as u8; 3]);
+        let crop = crop_rgb(&picture.frame(), &boxed(8.0, 8.0, 32.0, 32.0, 8, 8), 8, 8, Sampling::Area);
+        assert!(crop.data.iter().all(|v| (127..=128).contains(v)), "{:?}", &crop.data[..12]);
+    }
+
+    #[test]
+    fn hostile_maps_are_clamped() {
+        for &format in FORMATS {
+            for (w, h) in [(1, 1), (3, 2)] {
+                let picture = Picture::new(format, w, h, "bt709", ramp);
+                for sampling in [Sampling::Bilinear, Sampling::Area] {
+                    for v in [f32::NAN, f32::INFINITY, f32::MIN, 1e30, -1e9, 0.0] {
+                        let crop = crop_rgb(&picture.frame(), &Affine([v; 6]), 3, 2, sampling);
+                        assert_eq!(crop.data.len(), 18);
+                        crop_rgb(&picture.frame(), &Affine([1.0, 0.0, v, 0.0, 1.0, 0.0]), 3, 2, sampling);
+                    }
+                    assert!(crop_rgb(&picture.frame(), &Affine::IDENTITY, 0, 5, sampling).data.is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn beyond_the_edges_the_frame_goes_on() {
+        let picture = Picture::new(gst_video::VideoFormat::Rgb, 4, 4, "sRGB", |x, _| [60 * x as u8, 7, 9]);
+        let far =
+            |x| crop_rgb(&picture.frame(), &Affine([1.0, 0.0, x, 0.0, 1.0, -50.0]), 1, 1, Sampling::Bilinear).data;
+        assert_eq!(far(-1000.0), [0, 7, 9]);
+        assert_eq!(far(1000.0), [180, 7, 9]);
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A small grey picture of a whole frame.
+
+use gst_video::VideoFrameRef;
+use gst_video::prelude::*;
+
+use super::color::ColorMap;
+use super::layout::Component;
+
+/// 8-bit grey, full range, `width * height` bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrayImage {
+    pub width: usize,
+    pub height: usize,
+    pub data: Vec<u8>,
+}
+
+/// The luma (BT.601 weights for RGB) of the whole frame, reduced to `width` with its aspect kept; never enlarged, at least
+/// 1 × 1. Each pixel is the mean of the frame's area under it. A frame in no supported format gives a black picture.
+pub fn luma(frame: &VideoFrameRef<&gst::BufferRef>, width: usize) -> GrayImage {
+    let (w, h) = (frame.width() as usize, frame.height() as usize);
+    let width = width.clamp(1, w.max(1));
+    let height = ((h * width + w / 2) / w.max(1)).max(1);
+    let mut data = vec![0; width * height];
+    let Some(components) = Component::of(frame) else { return GrayImage { width, height, data } };
+    let rows = spans(h, height);
+    let columns = spans(w, width);
+    let color = ColorMap::new(frame.info());
+    let weights = if frame.info().is_rgb() { [0.299, 0.587, 0.114] } else { [1.0, 0.0, 0.0] };
+    let mut sums = vec![0.0f32; w];
+    for (out, span) in data.chunks_exact_mut(width).zip(&rows) {
+        sums.fill(0.0);
+        for (y, share) in span.samples() {
+            for (component, weight) in components.iter().zip(weights) {
+                if weight > 0.0 {
+                    add_row(&mut sums, component, y, weight * share);
+                }
+            }
+        }
+        for (pixel, span) in out.iter_mut().zip(&columns) {
+            let value: f32 = span.samples().map(|(x, share)| sums[x] * share).sum();
+            *pixel = (color.gray(value) + 0.5) as u8;
+        }
+    }
+    GrayImage { width, height, data }
+}
+
+/// Adds `weight` times row `y` to `sums`.
+fn add_row(sums: &mut [f32], component: &Component, y: usize, weight: f32) {
+    let row = component.row(y);
+    if component.layout.step == 1 {
+        // Apart from the general case because the compiler can vectorise it.
+        for (sum, &v) in sums.iter_mut().zip(row) {
+            *sum += weight * v as f32;
+        }
+    } else {
+        for (sum, &v) in sums.iter_mut().zip(row.iter().step_by(component.layout.step)) {
+            *sum += weight * v as f32;
+        }
+    }
+}
+
+/// The samples from `start` to `end` (fractions of a sample count in part), as shares that sum to 1.
+struct Span {
+    start: f32,
+    end: f32,
+    length: usize,
+}
+
+impl Span {
+    fn samples(&self) -> impl Iterator<Item = (usize, f32)> + use<'_> {
+        let scale = 1.0 / (self.end - self.start);
+        let last = (self.end.ceil() as usize).min(self.length);
+        (self.start as usize..last).map(move |k| {
+            let covered = self.end.min(k as f32 + 1.0) - self.start.max(k as f32);
+            (k, covered * scale)
+        })
+    }
+}
+
+/// Cuts `length` samples into `count` ≤ `length` equal spans.
+fn spans(length: usize, count: usize) -> Vec<Span> {
+    let step = length as f64 / count as f64;
+    let span = |k: usize| Span { start: (k as f64 * step) as f32, end: ((k + 1) as f64 * step) as f32, length };
+    (0..count).map(span).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pixels::testing::{Picture, ramp};
+
+    #[test]
+    fn an_exact_reduction_is_the_mean_of_the_blocks() {
+        for format in [gst_video::VideoFormat::I420, gst_video::VideoFormat::Bgrx] {
+            let picture = Picture::new(format, 8, 4, "1:4:0:0", |x, y| [(x * 20 + y * 10) as u8; 3]);
+            let gray = luma(&picture.frame(), 4);
+            assert_eq!((gray.width, gray.height), (4, 2));
+            // x = 0, 1 and y = 0, 1 have 0, 20, 10, 30.
+            assert_eq!(gray.data, [15, 55, 95, 135, 35, 75, 115, 155], "{format}");
+        }
+    }
+
+    #[test]
+    fn limited_range_is_stretched_and_the_aspect_kept() {
+        let picture = Picture::new(gst_video::VideoFormat::Nv12, 641, 361, "bt709", |_, _| [255, 255, 255]);
+        let gray = luma(&picture.frame(), 320);
+        assert_eq!((gray.width, gray.height), (320, 180));
+        assert!(gray.data.iter().all(|&v| v == 255));
+    }
+
+    #[test]
+    fn never_larger_than_the_frame_and_never_empty() {
+        for &format in crate::pixels::FORMATS {
+            for (w, h) in [(1, 1), (1, 300), (300, 1), (5, 3)] {
+                let picture = Picture::new(format, w, h, "bt601", ramp);
+                let gray = luma(&picture.frame(), 100);
+                assert!(gray.width <= w && gray.height <= h && !gray.data.is_empty());
+                assert_eq!(gray.data.len(), gray.width * gray.height);
+                assert_eq!(luma(&picture.frame(), 0).width, 1);
+            }
+        }
+    }
+}
