@@ -1,6 +1,24 @@
 // SPDX-License-Identifier: MPL-2.0
-use gst::glib;
+//! `audiofeatures`: sound becomes the rows of numbers that a lip-sync model listens to.
+//!
+//! The recipe is the `[audiofeatures]` section of the model that lipsyncgen, downstream, has been given.
 
-pub fn register(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    Ok(())
+mod extractor;
+mod imp;
+mod logmel;
+mod mel;
+mod stream;
+#[cfg(test)]
+mod test_recipes;
+mod timeline;
+
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    pub struct AudioFeatures(ObjectSubclass<imp::AudioFeatures>) @extends gst::Element, gst::Object;
+}
+
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(Some(plugin), "audiofeatures", gst::Rank::NONE, AudioFeatures::static_type())
 }

@@ -1,6 +1,37 @@
 // SPDX-License-Identifier: MPL-2.0
-use gst::glib;
+//! avatarloop: a short clip or a still picture becomes a picture without end.
+//!
+//! Frames pass through as they arrive, and are stored. When the clip ends, the element goes on with the stored frames, from
+//! the first again or back and forth, each at its own distance from the next, on one continuous timeline. It ends when
+//! somebody downstream has had enough: lipsyncgen with `on-audio-end=eos`, for example, when the voice is over.
+//!
+//! `gst-launch-1.0 filesrc location=face.png ! decodebin ! videoconvert ! avatarloop mode=forward ! autovideosink`
 
-pub fn register(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    Ok(())
+mod imp;
+mod order;
+mod store;
+
+use gst::glib;
+use gst::prelude::*;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstLipsyncLoopMode")]
+pub enum LoopMode {
+    #[default]
+    #[enum_value(name = "The clip is played once", nick = "none")]
+    None,
+    #[enum_value(name = "After the last frame comes the first", nick = "forward")]
+    Forward,
+    #[enum_value(name = "Back and forth; the frames at the turns are shown once", nick = "pingpong")]
+    Pingpong,
+}
+
+glib::wrapper! {
+    pub struct AvatarLoop(ObjectSubclass<imp::AvatarLoop>) @extends gst::Element, gst::Object;
+}
+
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    LoopMode::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    gst::Element::register(Some(plugin), "avatarloop", gst::Rank::NONE, AvatarLoop::static_type())
 }

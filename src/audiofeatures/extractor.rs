@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Sound with timestamps in, buffers of rows with timestamps out.
+
+use gst::ClockTime;
+
+use super::stream::Stream;
+use super::timeline::{Timeline, samples_in};
+use crate::model::manifest::LogMel;
+
+/// Rows of one stretch after another. A stretch is sound without a break; its first sample is the anchor of all its rows' times.
+pub struct Extractor {
+    stream: Stream,
+    sample_rate: u32,
+    hop: usize,
+    /// `None` between stretches.
+    timeline: Option<Timeline>,
+    /// Nothing of the stretch has come out yet.
+    is_new: bool,
+}
+
+impl Extractor {
+    pub fn new(recipe: &LogMel) -> Self {
+        Self {
+            stream: Stream::new(recipe),
+            sample_rate: recipe.sample_rate,
+            hop: recipe.hop_length,
+            timeline: None,
+            is_new: true,
+        }
+    }
+
+    /// Whether sound that starts at `pts` belongs to the present stretch. Sound without a time goes on where it was.
+    pub fn continues(&self, pts: Option<ClockTime>) -> bool {
+        match (self.timeline, pts) {
+            (Some(timeline), Some(pts)) => timeline.continues(self.stream.len(), pts),
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    /// Starts a stretch whose first sample is at `anchor`. Whatever an earlier one still holds is lost: see [`Self::drain`].
+    pub fn begin(&mut self, anchor: ClockTime) {
+        self.reset();
+        self.timeline = Some(Timeline { anchor, sample_rate: self.sample_rate, hop: self.hop });
+    }
+
+    /// Adds finite samples to the stretch. Rows quieter than `silence`, a mean square, are flagged GAP.
+    pub fn push(&mut self, samples: &[f32], silence: f64) -> Vec<gst::Buffer> {
+        let Some(timeline) = self.timeline else { return Vec::new() };
+        let runs = self.stream.push(samples, silence);
+        runs.into_iter().map(|run| buffer(&run, &timeline, std::mem::take(&mut self.is_new))).collect()
+    }
+
+    /// Samples missing from the end of the stretch to `time`.
+    pub fn samples_until(&self, time: ClockTime) -> u64 {
+        let Some(timeline) = self.timeline else { return 0 };
+        samples_in(time.saturating_sub(timeline.anchor), self.sample_rate).saturating_sub(self.stream.len())
+    }
+
+    /// Ends the stretch and returns its last rows.
+    pub fn drain(&mut self, silence: f64) -> Vec<gst::Buffer> {
+        let Some(timeline) = self.timeline.take() else { return Vec::new() };
+        let runs = self.stream.drain(silence);
+        runs.into_iter().map(|run| buffer(&run, &timeline, std::mem::take(&mut self.is_new))).collect()
+    }
+
+    /// Forgets the stretch.
+    pub fn reset(&mut self) {
+        self.stream.reset();
+        self.timeline = None;
+        self.is_new = true;
+    }
+}
+
+fn buffer(run: &super::stream::Run, timeline: &Timeline, is_new: bool) -> gst::Buffer {
+    let bytes: Vec<u8> = run.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    let end = run.first_row + run.rows;
+    let (start_time, end_time) = (timeline.row(run.first_row), timeline.row(end));
+    // Just made, so nobody else holds it.
+    let header = buffer.make_mut();
+    header.set_pts(start_time);
+    header.set_duration(end_time.saturating_sub(start_time));
+    header.set_offset(run.first_row);
+    header.set_offset_end(end);
+    if is_new {
+        header.set_flags(gst::BufferFlags::DISCONT);
+    }
+    if run.silent {
+        header.set_flags(gst::BufferFlags::GAP);
+    }
+    buffer
+}

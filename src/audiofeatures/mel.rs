@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The mel filter bank: overlapping triangles, evenly spaced on a scale of perceived pitch.
+
+use crate::model::manifest::{LogMel, MelNorm, MelScale};
+
+/// Triangular filters over the bins of a spectrum, stored without their zeros.
+pub struct MelBank {
+    filters: Vec<Filter>,
+}
+
+struct Filter {
+    first_bin: usize,
+    weights: Vec<f64>,
+}
+
+impl MelBank {
+    pub fn new(recipe: &LogMel) -> Self {
+        let bin_hz = f64::from(recipe.sample_rate) / recipe.n_fft as f64;
+        let bins = recipe.n_fft / 2 + 1;
+        let filters = corners(recipe)
+            .windows(3)
+            .map(|corner| {
+                let [low, mid, high] = [corner[0], corner[1], corner[2]];
+                let area = match recipe.mel_norm {
+                    MelNorm::Slaney => 2.0 / (high - low),
+                    MelNorm::None => 1.0,
+                };
+                let weight = |bin: usize| {
+                    let hz = bin as f64 * bin_hz;
+                    ((hz - low) / (mid - low)).min((high - hz) / (high - mid)).max(0.0) * area
+                };
+                // A filter narrower than a bin may hold none at all.
+                let first_bin = (0..bins).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
+                let weights = (first_bin..bins).map(weight).take_while(|&w| w > 0.0).collect();
+                Filter { first_bin, weights }
+            })
+            .collect();
+        Self { filters }
+    }
+
+    /// What each filter lets through of `spectrum` (n-fft / 2 + 1 values), lowest filter first.
+    pub fn apply<'a>(&'a self, spectrum: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        self.filters.iter().map(|filter| {
+            let bins = spectrum[filter.first_bin..].iter();
+            filter.weights.iter().zip(bins).map(|(weight, value)| weight * value).sum()
+        })
+    }
+}
+
+/// Where the triangles start, peak and end, in Hz: filter i spans the corners i to i + 2.
+fn corners(recipe: &LogMel) -> Vec<f64> {
+    let scale = recipe.mel_scale;
+    let (low, high) = (hz_to_mel(scale, f64::from(recipe.f_min)), hz_to_mel(scale, f64::from(recipe.f_max)));
+    let step = (high - low) / (recipe.n_mels + 1) as f64;
+    (0..recipe.n_mels + 2).map(|i| mel_to_hz(scale, low + i as f64 * step)).collect()
+}
+
+/// Slaney's scale (Auditory Toolbox, 1998): 3 mels per 200 Hz up to 1 kHz, then 27 mels for every factor of 6.4.
+const SLANEY_BREAK_HZ: f64 = 1000.0;
+const SLANEY_BREAK_MEL: f64 = 15.0;
+const SLANEY_MELS_PER_FACTOR: f64 = 27.0;
+const SLANEY_FACTOR: f64 = 6.4;
+
+fn hz_to_mel(scale: MelScale, hz: f64) -> f64 {
+    match scale {
+        MelScale::Slaney if hz < SLANEY_BREAK_HZ => hz / SLANEY_BREAK_HZ * SLANEY_BREAK_MEL,
+        MelScale::Slaney => {
+            SLANEY_BREAK_MEL + SLANEY_MELS_PER_FACTOR * (hz / SLANEY_BREAK_HZ).ln() / SLANEY_FACTOR.ln()
+        }
+        MelScale::Htk => 2595.0 * (1.0 + hz / 700.0).log10(),
+    }
+}
+
+fn mel_to_hz(scale: MelScale, mel: f64) -> f64 {
+    match scale {
+        MelScale::Slaney if mel < SLANEY_BREAK_MEL => mel / SLANEY_BREAK_MEL * SLANEY_BREAK_HZ,
+        MelScale::Slaney => SLANEY_BREAK_HZ * SLANEY_FACTOR.powf((mel - SLANEY_BREAK_MEL) / SLANEY_MELS_PER_FACTOR),
+        MelScale::Htk => 700.0 * (10f64.powf(mel / 2595.0) - 1.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audiofeatures::test_recipes::{htk_power, wav2lip};
+
+    #[test]
+    fn scales_invert_and_pass_through_their_anchors() {
+        for scale in [MelScale::Slaney, MelScale::Htk] {
+            for hz in [0.0, 55.0, 999.0, 1000.0, 1001.0, 7600.0, 20000.0] {
+                let back = mel_to_hz(scale, hz_to_mel(scale, hz));
+                assert!((back - hz).abs() < 1e-6, "{scale:?}: {hz} came back as {back}");
+            }
+        }
+        assert!((hz_to_mel(MelScale::Slaney, 1000.0) - 15.0).abs() < 1e-9);
+        assert!((hz_to_mel(MelScale::Slaney, 6400.0) - 42.0).abs() < 1e-9);
+        assert!((hz_to_mel(MelScale::Htk, 1000.0) - 999.9855).abs() < 1e-3);
+    }
+
+    /// The norm makes triangles of unit area in Hz, so a flat spectrum of 1 per Hz passes as about 1.
+    #[test]
+    fn slaney_norm_gives_unit_area() {
+        let recipe = LogMel { n_fft: 1 << 16, ..wav2lip() };
+        let bin_hz = f64::from(recipe.sample_rate) / recipe.n_fft as f64;
+        let spectrum = vec![bin_hz; recipe.n_fft / 2 + 1];
+        for (i, area) in MelBank::new(&recipe).apply(&spectrum).enumerate() {
+            assert!((area - 1.0).abs() < 1e-3, "filter {i}: {area}");
+        }
+    }
+
+    #[test]
+    fn without_norm_the_peak_is_one() {
+        let recipe = LogMel { n_fft: 1 << 16, ..htk_power() };
+        for (i, filter) in MelBank::new(&recipe).filters.iter().enumerate() {
+            let peak = filter.weights.iter().copied().fold(0.0, f64::max);
+            assert!((0.98..=1.0).contains(&peak), "filter {i}: {peak}");
+        }
+    }
+
+    /// More filters than bins: some are empty, none reads beyond the spectrum.
+    #[test]
+    fn filters_narrower_than_a_bin_are_empty() {
+        let recipe = LogMel { n_fft: 16, win_length: 16, n_mels: 64, ..wav2lip() };
+        let bank = MelBank::new(&recipe);
+        assert_eq!(bank.apply(&[1.0; 9]).count(), 64);
+        assert!(bank.apply(&[1.0; 9]).any(|v| v == 0.0));
+        assert!(bank.apply(&[1.0; 9]).any(|v| v > 0.0));
+    }
+}

@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: MPL-2.0
+use std::sync::{Arc, LazyLock};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use parking_lot::Mutex;
+
+use super::LoopMode;
+use super::order::Order;
+use super::store::{Limits, Store, StoreError};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("avatarloop", gst::DebugColorFlags::empty(), Some("Endless picture from a clip"))
+});
+
+/// Frames per second of a picture that has no rate of its own.
+const STILL_RATE: gst::Fraction = gst::Fraction::from_integer(25);
+
+#[derive(Clone, Copy)]
+struct Settings {
+    mode: LoopMode,
+    limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { mode: LoopMode::None, limits: Limits { memory: 1 << 30, disk: 16 << 30 } }
+    }
+}
+
+/// A clip that is complete.
+struct Clip {
+    store: Store,
+    order: Order,
+}
+
+#[derive(Default)]
+struct State {
+    /// Of the caps that were sent on, and how long one of their frames lasts.
+    info: Option<(gst_video::VideoInfo, u64)>,
+    /// What arriving times mean.
+    input: Option<gst::FormattedSegment<gst::ClockTime>>,
+    /// The one segment that was sent on. It is the input's unless that changed in the middle.
+    output: Option<gst::FormattedSegment<gst::ClockTime>>,
+    store: Option<Store>,
+    /// When the stored frames are shown, in the output's segment.
+    pts: Vec<u64>,
+    last_duration: Option<u64>,
+    /// Nobody downstream wants more.
+    ended: bool,
+    clip: Option<Arc<Clip>>,
+    /// Number of the next frame of the endless picture.
+    next: u64,
+}
+
+impl State {
+    /// Forgets the stream, but not its caps: they stay valid over a flush.
+    fn reset(&mut self) {
+        *self = Self { info: self.info.take(), ..Self::default() };
+    }
+
+    fn recording(&self) -> bool {
+        !self.pts.is_empty()
+    }
+}
+
+pub struct AvatarLoop {
+    sinkpad: gst::Pad,
+    srcpad: gst::Pad,
+    settings: Mutex<Settings>,
+    state: Mutex<State>,
+}
+
+impl AvatarLoop {
+    fn mode(&self) -> LoopMode {
+        self.settings.lock().mode
+    }
+
+    fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let buffer = match self.mode() {
+            LoopMode::None => buffer,
+            _ => match self.record(buffer)? {
+                Some(buffer) => buffer,
+                None => return Ok(gst::FlowSuccess::Ok),
+            },
+        };
+        self.srcpad.push(buffer).inspect_err(|_| self.state.lock().ended = true)
+    }
+
+    /// Stores a frame and returns it with its time in the output's segment; `None` where its segment does not show it.
+    fn record(&self, mut buffer: gst::Buffer) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        let limits = self.settings.lock().limits;
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let (Some((info, nominal)), Some(input), Some(output)) = (&state.info, &state.input, &state.output) else {
+            return Err(gst::FlowError::NotNegotiated);
+        };
+        let pts = match buffer.pts() {
+            Some(pts) => {
+                let Some((start, _)) = input.clip(pts, buffer.duration().map(|d| pts + d)) else { return Ok(None) };
+                input.to_running_time(start).and_then(|time| output.position_from_running_time(time))
+            }
+            None => match state.pts.last() {
+                Some(last) => Some(gst::ClockTime::from_nseconds(last + state.last_duration.unwrap_or(*nominal))),
+                None => output.start(),
+            },
+        };
+        let Some(pts) = pts else { return Ok(None) };
+
+        let store = state.store.get_or_insert_with(|| Store::new(info.clone(), limits));
+        if let Err(error) = store.push(&buffer) {
+            drop(guard);
+            return Err(self.store_failed(error));
+        }
+        state.pts.push(pts.nseconds());
+        state.last_duration = buffer.duration().map(|d| d.nseconds());
+        drop(guard);
+        if buffer.pts() != Some(pts) {
+            buffer.make_mut().set_pts(pts);
+        }
+        Ok(Some(buffer))
+    }
+
+    fn store_failed(&self, error: StoreError) -> gst::FlowError {
+        let text = error.to_string();
+        match error {
+            StoreError::Full(_) => gst::element_imp_error!(self, gst::ResourceError::NoSpaceLeft, ("{text}")),
+            StoreError::Frame => gst::element_imp_error!(self, gst::StreamError::Format, ("{text}")),
+            StoreError::Spool(_) => gst::element_imp_error!(self, gst::ResourceError::OpenReadWrite, ("{text}")),
+        }
+        gst::FlowError::Error
+    }
+
+    /// The clip is complete: goes on from memory, unless there is nothing to show or nobody to show it to.
+    fn start_looping(&self) -> bool {
+        {
+            let mut guard = self.state.lock();
+            let state = &mut *guard;
+            if state.ended {
+                return false;
+            }
+            let (Some(store), Some((_, nominal))) = (state.store.take(), &state.info) else { return false };
+            let Some(order) = Order::new(self.mode(), &state.pts, state.last_duration, *nominal) else { return false };
+            gst::debug!(CAT, imp = self, "{} frames of {} bytes", state.pts.len(), store.info().size());
+            state.next = state.pts.len() as u64;
+            state.clip = Some(Arc::new(Clip { store, order }));
+        }
+        let weak = self.downgrade();
+        let started = self.srcpad.start_task(move || {
+            if let Some(this) = weak.upgrade() {
+                this.produce();
+            }
+        });
+        started.is_ok()
+    }
+
+    /// Pushes one frame; the task calls this for ever.
+    fn produce(&self) {
+        let (clip, k) = {
+            let mut state = self.state.lock();
+            let k = state.next;
+            state.next += 1;
+            (state.clip.clone(), k)
+        };
+        let Some(clip) = clip else {
+            let _ = self.srcpad.pause_task();
+            return;
+        };
+        let step = clip.order.at(k);
+        let pushed = clip.store.get(step.frame).map_err(|error| self.store_failed(error)).and_then(|mut buffer| {
+            let frame = buffer.make_mut();
+            frame.set_pts(gst::ClockTime::from_nseconds(step.pts));
+            frame.set_duration(gst::ClockTime::from_nseconds(step.duration));
+            self.srcpad.push(buffer)
+        });
+        let Err(error) = pushed else { return };
+        gst::debug!(CAT, imp = self, "ends at frame {k}: {error}");
+        let _ = self.srcpad.pause_task();
+        match error {
+            gst::FlowError::Flushing => return,
+            gst::FlowError::Eos => {}
+            error => gst::element_imp_error!(
+                self,
+                gst::StreamError::Failed,
+                ("Internal data stream error."),
+                ["streaming stopped, reason {error}"]
+            ),
+        }
+        self.srcpad.push_event(gst::event::Eos::new());
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        use gst::EventView::*;
+        // One pad in, one pad out: what arrives goes on, caps included (Pad::event_default would keep those).
+        let forward = |event| self.srcpad.push_event(event);
+        if self.mode() == LoopMode::None {
+            return forward(event);
+        }
+        match event.view() {
+            Caps(caps) => match self.take_caps(caps.caps()) {
+                Ok(Some(caps)) => {
+                    let event = gst::event::Caps::builder(&caps).seqnum(event.seqnum()).build();
+                    forward(event)
+                }
+                Ok(None) => true,
+                Err(text) => {
+                    gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
+                    false
+                }
+            },
+            Segment(segment) => match self.take_segment(segment.segment()) {
+                Ok(Some(segment)) => {
+                    let event = gst::event::Segment::builder(&segment).seqnum(event.seqnum()).build();
+                    forward(event)
+                }
+                Ok(None) => true,
+                Err(text) => {
+                    gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
+                    false
+                }
+            },
+            Eos(_) => self.start_looping() || forward(event),
+            StreamStart(_) => {
+                // Another clip takes over.
+                let _ = self.srcpad.pause_task();
+                self.state.lock().reset();
+                forward(event)
+            }
+            FlushStart(_) => {
+                let done = forward(event);
+                let _ = self.srcpad.pause_task();
+                done
+            }
+            FlushStop(_) => {
+                let _ = self.srcpad.pause_task();
+                self.state.lock().reset();
+                forward(event)
+            }
+            _ => forward(event),
+        }
+    }
+
+    /// The caps to send on; `None` where they are those that hold already.
+    fn take_caps(&self, caps: &gst::CapsRef) -> Result<Option<gst::Caps>, String> {
+        let mut caps = caps.to_owned();
+        let rate = caps.structure(0).and_then(|s| s.get::<gst::Fraction>("framerate").ok());
+        let still = rate.is_none_or(|rate| rate.numer() <= 0);
+        if still {
+            caps.make_mut().set("framerate", STILL_RATE);
+        }
+        let info = gst_video::VideoInfo::from_caps(&caps)
+            .map_err(|_| format!("The picture's format is not one that can be stored: {caps}"))?;
+        let fps = info.fps();
+        let nominal =
+            gst::ClockTime::SECOND.mul_div_round(fps.denom() as u64, fps.numer() as u64).map_or(0, |t| t.nseconds());
+
+        let mut state = self.state.lock();
+        if state.recording() {
+            return match &state.info {
+                Some((before, _)) if *before == info => Ok(None),
+                before => Err(format!(
+                    "The picture changes from {} to {} within the clip; only a clip of one size, format and rate can be \
+                     looped. Put videoconvert, videoscale, videorate and a caps filter before avatarloop, or use mode=none",
+                    before.as_ref().map_or_else(String::new, |(info, _)| describe(info)),
+                    describe(&info)
+                )),
+            };
+        }
+        state.info = Some((info, nominal));
+        Ok(Some(caps))
+    }
+
+    /// The segment to send on: one for all, open at its end. `None` where it was sent already.
+    fn take_segment(&self, segment: &gst::Segment) -> Result<Option<gst::FormattedSegment<gst::ClockTime>>, String> {
+        let Some(segment) = segment.downcast_ref::<gst::ClockTime>() else {
+            return Err(format!("The picture's segment is in {:?}, only one in time can be looped", segment.format()));
+        };
+        if segment.rate() <= 0.0 {
+            return Err("A clip that is played backwards cannot be looped; mode=pingpong goes back by itself".into());
+        }
+        let mut state = self.state.lock();
+        state.input = Some(segment.clone());
+        if state.output.is_some() {
+            return Ok(None);
+        }
+        let mut output = segment.clone();
+        output.set_stop(gst::ClockTime::NONE);
+        output.set_duration(gst::ClockTime::NONE);
+        state.output = Some(output.clone());
+        Ok(Some(output))
+    }
+
+    fn sink_query(&self, query: &mut gst::QueryRef) -> bool {
+        if let gst::QueryViewMut::Caps(query) = query.view_mut() {
+            // Without the filter: it holds upstream's rate, which need not be the one that is sent on.
+            let mut caps = self.srcpad.peer_query_caps(None);
+            if self.mode() != LoopMode::None {
+                caps = with_still_rate(&caps);
+            }
+            query.set_result(&narrow(&caps, &self.sinkpad, query.filter_owned().as_ref()));
+            return true;
+        }
+        gst::Pad::query_default(&self.sinkpad, Some(&*self.obj()), query)
+    }
+
+    fn src_query(&self, query: &mut gst::QueryRef) -> bool {
+        let endless = self.mode() != LoopMode::None;
+        match query.view_mut() {
+            gst::QueryViewMut::Caps(query) => {
+                let mut caps = self.sinkpad.peer_query_caps(None);
+                if endless {
+                    caps = without_still_rate(caps);
+                }
+                query.set_result(&narrow(&caps, &self.srcpad, query.filter_owned().as_ref()));
+                true
+            }
+            gst::QueryViewMut::Seeking(query) if endless => {
+                let format = query.format();
+                query.set(
+                    false,
+                    gst::GenericFormattedValue::none_for_format(format),
+                    gst::GenericFormattedValue::none_for_format(format),
+                );
+                true
+            }
+            gst::QueryViewMut::Duration(_) if endless => false,
+            gst::QueryViewMut::Position(query) if endless && query.format() == gst::Format::Time => {
+                let position = {
+                    let state = self.state.lock();
+                    let now = state.clip.as_ref().map(|clip| clip.order.at(state.next.saturating_sub(1)).pts);
+                    now.and_then(|pts| state.output.as_ref()?.to_stream_time(gst::ClockTime::from_nseconds(pts)))
+                };
+                match position {
+                    Some(position) => {
+                        query.set(position);
+                        true
+                    }
+                    None => gst::Pad::query_default(&self.srcpad, Some(&*self.obj()), query.query_mut()),
+                }
+            }
+            _ => gst::Pad::query_default(&self.srcpad, Some(&*self.obj()), query),
+        }
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Seek && self.mode() != LoopMode::None {
+            gst::debug!(CAT, imp = self, "an endless picture cannot be sought in");
+            return false;
+        }
+        gst::Pad::event_default(&self.srcpad, Some(&*self.obj()), event)
+    }
+}
+
+fn describe(info: &gst_video::VideoInfo) -> String {
+    format!("{} {}×{} at {} fps", info.format(), info.width(), info.height(), info.fps())
+}
+
+/// What `pad` allows of `caps`, in the order that `filter` prefers.
+fn narrow(caps: &gst::Caps, pad: &gst::Pad, filter: Option<&gst::Caps>) -> gst::Caps {
+    let caps = caps.intersect(&pad.pad_template_caps());
+    match filter {
+        Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
+        None => caps,
+    }
+}
+
+/// `caps` and, where they allow the rate of a still picture here, the same without a rate: that is how one arrives.
+fn with_still_rate(caps: &gst::Caps) -> gst::Caps {
+    let rate = gst::Structure::builder("video/x-raw").field("framerate", STILL_RATE).build();
+    let mut result = caps.clone();
+    for (structure, features) in caps.iter_with_features() {
+        if structure.can_intersect(&rate) {
+            let mut structure = structure.to_owned();
+            structure.set("framerate", gst::Fraction::from_integer(0));
+            result.make_mut().append_structure_full(structure, Some(features.to_owned()));
+        }
+    }
+    result
+}
+
+fn without_still_rate(mut caps: gst::Caps) -> gst::Caps {
+    for structure in caps.make_mut().iter_mut() {
+        if structure.get::<gst::Fraction>("framerate").is_ok_and(|rate| rate.numer() <= 0) {
+            structure.set("framerate", STILL_RATE);
+        }
+    }
+    caps
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for AvatarLoop {
+    const NAME: &'static str = "GstLipsyncAvatarLoop";
+    type Type = super::AvatarLoop;
+    type ParentType = gst::Element;
+
+    fn with_class(klass: &Self::Class) -> Self {
+        // The class makes its templates before any instance.
+        let sink = klass.pad_template("sink").expect("template of the class");
+        let src = klass.pad_template("src").expect("template of the class");
+        let sinkpad = gst::Pad::builder_from_template(&sink)
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |this| this.chain(buffer))
+            })
+            .event_function(|_, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(event))
+            })
+            .query_function(|_, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(query))
+            })
+            .flags(gst::PadFlags::PROXY_ALLOCATION)
+            .build();
+        let srcpad = gst::Pad::builder_from_template(&src)
+            .event_function(|_, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_event(event))
+            })
+            .query_function(|_, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_query(query))
+            })
+            .activatemode_function(|pad, _, _, active| {
+                // The pad flushes by now, so the task is about to come back.
+                if active { Ok(()) } else { pad.stop_task().map_err(|e| gst::loggable_error!(CAT, "{e}")) }
+            })
+            .build();
+        Self { sinkpad, srcpad, settings: Mutex::default(), state: Mutex::default() }
+    }
+}
+
+impl ObjectImpl for AvatarLoop {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let default = Settings::default();
+            vec![
+                glib::ParamSpecEnum::builder_with_default("mode", default.mode)
+                    .nick("Mode")
+                    .blurb("What follows the end of the clip")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt64::builder("max-memory")
+                    .nick("Most memory")
+                    .blurb("Bytes of memory for the clip's frames; further ones go to a file in the temporary folder")
+                    .default_value(default.limits.memory)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt64::builder("max-disk")
+                    .nick("Most disk")
+                    .blurb("Bytes of that file; a clip that needs more is an error")
+                    .default_value(default.limits.disk)
+                    .mutable_ready()
+                    .build(),
+            ]
+        });
+        PROPERTIES.as_ref()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        // GObject has checked the types.
+        let mut settings = self.settings.lock();
+        match pspec.name() {
+            "mode" => settings.mode = value.get().expect("type checked upstream"),
+            "max-memory" => settings.limits.memory = value.get().expect("type checked upstream"),
+            "max-disk" => settings.limits.disk = value.get().expect("type checked upstream"),
+            _ => unimplemented!(),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = self.settings.lock();
+        match pspec.name() {
+            "mode" => settings.mode.to_value(),
+            "max-memory" => settings.limits.memory.to_value(),
+            "max-disk" => settings.limits.disk.to_value(),
+            _ => unimplemented!(),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        element.add_pad(&self.sinkpad).expect("a new element has no pad of that name");
+        element.add_pad(&self.srcpad).expect("a new element has no pad of that name");
+    }
+}
+
+impl GstObjectImpl for AvatarLoop {}
+
+impl ElementImpl for AvatarLoop {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Avatar loop",
+                "Filter/Video",
+                "Makes an endless picture from a clip or a still picture, on one continuous timeline",
+                "The gst-plugin-lipsync project",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = gst_video::VideoCapsBuilder::new().build();
+            [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
+                .into_iter()
+                .map(|(name, direction)| {
+                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).expect("valid template")
+                })
+                .collect()
+        });
+        TEMPLATES.as_ref()
+    }
+
+    fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        let success = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady {
+            *self.state.lock() = State::default();
+        }
+        Ok(success)
+    }
+}
