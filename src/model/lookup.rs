@@ -21,7 +21,8 @@ pub fn set_plugin_file(path: PathBuf) {
 /// The folder of the model called `spec`.
 ///
 /// With a "/" it is a path. Otherwise it is looked up in the folders of `LIPSYNC_MODEL_PATH`, in `lipsync/models` of the
-/// user's data folder, and, going up from the plugin's own file, in `../../lipsync/models` and `models` of each parent.
+/// user's data folder, in `lipsync/models` beside the plugin's folder (where meson installs them), and, going up from the
+/// plugin's file, in `models` of each parent.
 pub fn find_folder(spec: &str) -> Result<PathBuf, ModelError> {
     if spec.contains('/') {
         let folder = PathBuf::from(spec);
@@ -51,7 +52,7 @@ fn roots() -> Vec<PathBuf> {
     }
     roots.push(glib::user_data_dir().join("lipsync/models"));
     if let Some(folder) = plugin_folder() {
-        roots.push(folder.join("../../lipsync/models"));
+        roots.push(folder.join("../lipsync/models"));
         roots.extend(folder.ancestors().map(|parent| parent.join("models")).filter(|models| models.is_dir()));
     }
     roots
