@@ -220,6 +220,8 @@ pub struct FaceCrop {
     pub size: Size,
     pub rule: CropRule,
     pub interpolation: Interpolation,
+    /// Order of the colours in tensors made from the crop.
+    pub color: Color,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -258,6 +260,8 @@ struct RawFaceCrop {
     shift: Option<[Checked<f64, -10, 10>; 2]>,
     #[serde(default)]
     interpolation: Interpolation,
+    #[serde(default)]
+    color: Color,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]
@@ -314,7 +318,7 @@ impl TryFrom<RawFaceCrop> for FaceCrop {
                 CropRule::Similarity { anchor, span, scale, shift }
             }
         };
-        Ok(Self { size: raw.size, rule, interpolation: raw.interpolation })
+        Ok(Self { size: raw.size, rule, interpolation: raw.interpolation, color: raw.color })
     }
 }
 
@@ -350,8 +354,8 @@ pub enum Source {
     Features { rows: Rows, layout: FeatureLayout },
     /// (N, 68, 2) landmarks in crop fractions.
     Landmarks,
-    /// (N, 3·k, H, W): the k pictures one after the other along the channels.
-    Pictures { pictures: Vec<Picture>, color: Color, range: [f32; 2], mask: Option<Mask> },
+    /// (N, 3·k, H, W): the k pictures one after the other along the channels, colours in the order of `[facecrop] color`.
+    Pictures { pictures: Vec<Picture>, range: [f32; 2], mask: Option<Mask> },
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -420,7 +424,6 @@ struct RawInput {
     rows: Option<RawRows>,
     layout: Option<Name>,
     range: Option<[f32; 2]>,
-    color: Option<Color>,
     mask: Option<RawMask>,
 }
 
@@ -465,8 +468,7 @@ impl TryFrom<RawInput> for Input {
             Some((key, _)) => Err(format!("`{key}` means nothing for input \"{}\"", &*name)),
             None => Ok(()),
         };
-        let picture_keys =
-            [("range", raw.range.is_some()), ("color", raw.color.is_some()), ("mask", raw.mask.is_some())];
+        let picture_keys = [("range", raw.range.is_some()), ("mask", raw.mask.is_some())];
         let source = match raw.from.0.as_slice() {
             [SourceName::Features] => {
                 unused(&picture_keys)?;
@@ -518,7 +520,7 @@ impl TryFrom<RawInput> for Input {
                 if pictures.contains(&Picture::Masked) != mask.is_some() {
                     return Err(format!("input \"{}\": \"masked\" and `mask` need each other", &*name));
                 }
-                Source::Pictures { pictures, color: raw.color.unwrap_or_default(), range, mask }
+                Source::Pictures { pictures, range, mask }
             }
         };
         Ok(Self { name, source })

@@ -123,3 +123,6 @@ impl Model {
             .build()
     }
 }
+
+#[cfg(test)]
+mod tests;
