@@ -1,6 +1,45 @@
 // SPDX-License-Identifier: MPL-2.0
-use gst::glib;
+//! Finds the faces in each frame, follows them, and cuts out what the model needs; the frame itself stays untouched.
 
-pub fn register(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    Ok(())
+mod analysis;
+mod cut;
+mod detector;
+mod fade;
+mod imp;
+mod landmarks;
+mod region;
+mod rule;
+mod shape;
+mod smooth;
+mod tracker;
+
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    pub struct FaceCrop(ObjectSubclass<imp::FaceCrop>) @extends gst_base::BaseTransform, gst::Element, gst::Object;
+}
+
+/// Which faces get a mouth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstLipsyncFaceSelect")]
+pub enum FaceSelect {
+    /// The largest face.
+    #[default]
+    #[enum_value(name = "The largest face", nick = "largest")]
+    Largest,
+    /// The face nearest to the middle of the frame.
+    #[enum_value(name = "The face nearest to the middle of the frame", nick = "central")]
+    Central,
+    /// The largest face first, and then that one as long as it is there.
+    #[enum_value(name = "The largest face, and then that one as long as it is there", nick = "track")]
+    Track,
+    /// Every face.
+    #[enum_value(name = "Every face", nick = "all")]
+    All,
+}
+
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    FaceSelect::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    gst::Element::register(Some(plugin), "facecrop", gst::Rank::NONE, FaceCrop::static_type())
 }

@@ -76,11 +76,11 @@ fn clip(from: Point, to: Point, size: [f32; 2]) -> Option<(Point, Point)> {
     (enter <= leave).then(|| (at(enter), at(leave)))
 }
 
-/// A square of about 2 pixels in a frame of 540 lines, larger in a larger one.
+/// A square of 2 pixels in a frame of 540 lines, larger in a larger one.
 fn dot(canvas: &mut Canvas, rgb: [f32; 3], p: Point) {
     let values = canvas.color().from_rgb(rgb);
     let layouts = *canvas.layouts();
-    let size = 1.0 + (layouts[0].height as f32 / 540.0).round();
+    let size = (layouts[0].height as f32 / 270.0).round().max(2.0);
     for (c, layout) in layouts.iter().enumerate() {
         let range = |v: f32, sub: usize, length: usize| {
             // Casting saturates; NaN gives an empty range at 0.

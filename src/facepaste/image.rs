@@ -91,10 +91,10 @@ fn paste_components(
 /// How much of the picture is shown at the crop fraction `p`: 0 outside, 1 inside, a smooth step over `feather`.
 #[inline]
 fn cover(p: [f32; 2], feather: f32) -> f32 {
-    let border = p[0].min(1.0 - p[0]).min(p[1].min(1.0 - p[1]));
-    if !(border >= 0.0) {
+    if !p.iter().all(|v| (0.0..=1.0).contains(v)) {
         return 0.0;
     }
+    let border = p[0].min(1.0 - p[0]).min(p[1].min(1.0 - p[1]));
     if border >= feather {
         return 1.0;
     }

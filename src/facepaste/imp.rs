@@ -153,7 +153,7 @@ impl ElementImpl for FacePaste {
                 "Lip-sync face paste",
                 "Filter/Effect/Video",
                 "Puts generated mouths into the video frames that they were made for",
-                env!("CARGO_PKG_AUTHORS"),
+                "The gst-plugin-lipsync authors",
             )
         });
         Some(&METADATA)
@@ -249,7 +249,7 @@ impl BaseTransformImpl for FacePaste {
         }
 
         let fail = |what: &str| {
-            gst::element_imp_error!(self, gst::StreamError::Format, ["{what}"]);
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{what}"));
             gst::FlowError::Error
         };
         let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer, &info)
@@ -288,13 +288,13 @@ impl FacePaste {
         gst::element_imp_error!(
             self,
             gst::ResourceError::Settings,
-            [
+            (
                 "facepaste has model=\"{}\" ({}), but the mouths come from \"{}\" ({}): name the same model, or none here",
                 &*model.manifest.name,
                 model.folder.display(),
                 &*face.model.manifest.name,
                 face.model.folder.display()
-            ]
+            )
         );
         Err(gst::FlowError::Error)
     }
@@ -324,7 +324,7 @@ impl FacePaste {
             let text = format!("what model \"{}\" generated cannot be pasted: {what}", &*face.model.manifest.name);
             let first = !std::mem::replace(&mut self.state.lock().warned, true);
             if first {
-                gst::element_imp_warning!(self, gst::StreamError::Format, ["{text}"]);
+                gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
             } else {
                 gst::debug!(CAT, imp = self, "{text}");
             }

@@ -221,10 +221,14 @@ mod tests {
         };
         let tensor = input(&source, 0, &SIZES, &[face()]);
         assert_eq!(tensor.shape, [1, 6, 2, 2]);
+        let close = |plane: std::ops::Range<usize>, expected: [f32; 4]| {
+            let found = &tensor.data[plane];
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}, expected {expected:?}");
+        };
         let value = |byte: f32| -1.0 + byte * 2.0 / 255.0;
-        assert_eq!(tensor.data[..4], [value(40.), value(100.), -1.0, -1.0]); // blue, lower row masked
-        assert_eq!(tensor.data[12..16], [value(40.), value(100.), value(160.), value(220.)]);
-        assert_eq!(tensor.data[20..24], [value(0.), value(60.), value(120.), value(180.)]); // red
+        close(0..4, [value(40.), value(100.), -1.0, -1.0]); // blue, lower row masked
+        close(12..16, [value(40.), value(100.), value(160.), value(220.)]);
+        close(20..24, [value(0.), value(60.), value(120.), value(180.)]); // red
     }
 
     #[test]

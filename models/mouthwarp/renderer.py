@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MPL-2.0
+"""From landmarks, the crop and a pose to the warp: where each point of the new mouth is found in the old picture.
+
+Everything happens in mouth coordinates: origin half way between the corners of the mouth, u along the corners, v down the face,
+unit = the mouth's width, so the corners of the source mouth are at u = ±0.5 whatever the head does. A lip is a curve v(u), kept
+as values at KNOTS and interpolated linearly.
+"""
+
+import torch
+from torch import nn
+
+GRID = 80
+KNOTS = 17  # odd: one is in the middle
+MID = KNOTS // 2
+
+UPPER_LIP = (48, 60, 61, 62, 63, 64, 54)  # the upper lip's lower edge, corner to corner
+LOWER_LIP = (48, 60, 67, 66, 65, 64, 54)  # the lower lip's upper edge
+JAW_LINE = (2, 4, 6, 7, 8, 9, 10, 12, 14)
+
+STILL = 0.03  # a jaw this little open counts as closed
+OPENING = 0.44  # how far the lower lip falls at jaw = 1, in mouth widths
+RAISE = 0.10  # of that, how far the upper lip rises
+CORNER_DROP = 0.22  # and how far the corners follow
+CHIN = 0.80  # the chin follows the lower lip by this much
+MOST_CLOSING = 0.35  # lips further apart than this are not brought together
+GAP_CLOSED = 0.085  # landmarks leave such a gap between closed lips
+GAP_AT_REST = 0.125  # lips parted by less stay as they are while nobody talks
+GAP_RANGE = 0.05  # this much more, and the mouth counts as open
+
+COLOURS = {"cavity": (0.20, 0.07, 0.07), "tongue": (0.70, 0.34, 0.33), "enamel": (1.0, 0.93, 0.85)}  # in full light
+
+
+def smoothstep(x):
+    x = x.clamp(0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def polyline(u, points):
+    """v at u (1, knots) along a polyline of points (n, k, 2) with rising u; constant beyond its ends."""
+    u0, v0 = points[..., 0, None], points[..., 1, None]
+    share = ((u - u0[:, :-1]) / (u0[:, 1:] - u0[:, :-1]).clamp(min=0.01)).clamp(0, 1)
+    return v0[:, 0] + ((v0[:, 1:] - v0[:, :-1]) * share).sum(1)
+
+
+class Renderer(nn.Module):
+    def __init__(self, grid=GRID):
+        super().__init__()
+        t = torch.linspace(0, 1, grid)
+        y, x = torch.meshgrid(t, t, indexing="ij")
+        self.register_buffer("x", x.reshape(1, -1))
+        self.register_buffer("y", y.reshape(1, -1))
+        self.register_buffer("knots", torch.linspace(-0.5, 0.5, KNOTS)[None])
+        # Displacements end where the weight begins to fall, so that no pixel mixes two places of the face.
+        border = torch.minimum(torch.minimum(x, 1 - x), torch.minimum(y, 1 - y)).reshape(1, -1)
+        cell = 1 / (grid - 1)
+        self.register_buffer("weight", (border / cell / 2).clamp(0, 1))
+        self.register_buffer("window", smoothstep((border - 2 * cell) / 0.10))
+        self.register_buffer("luma", torch.tensor([0.299, 0.587, 0.114]))
+        for name, rgb in COLOURS.items():
+            self.register_buffer(name, torch.tensor(rgb)[None, :, None])
+        self.register_buffer("search", torch.linspace(-0.09, 0.09, 19)[None])
+        apart = torch.arange(KNOTS)[:, None] - torch.arange(KNOTS)[None]
+        blur = torch.exp(-((apart / 1.2) ** 2))
+        self.register_buffer("smooth", blur / blur.sum(0))
+        self.grid = grid
+
+    def forward(self, landmarks, face, pose):
+        jaw, spread, closure = pose[:, 0:1], pose[:, 1:2], pose[:, 2:3]
+        # In a pause the picture stays itself.
+        jaw = (jaw - STILL).clamp(min=0) / (1 - STILL)
+        talking = smoothstep(jaw / 0.10 + closure)
+        spread = spread * talking
+        smile, round_ = spread.clamp(min=0), (-spread).clamp(min=0)
+
+        # Mouth coordinates.
+        left, right = landmarks[:, 48], landmarks[:, 54]
+        middle = (left + right) / 2
+        width = (right - left).norm(dim=1, keepdim=True).clamp(min=0.02)
+        eu = (right - left) / width
+        ev = torch.stack([-eu[:, 1], eu[:, 0]], 1)
+        away = (landmarks - middle[:, None]) / width[:, None]
+        marks = torch.stack([(away * eu[:, None]).sum(2), (away * ev[:, None]).sum(2)], 2)
+        dx, dy = (self.x - middle[:, :1]) / width, (self.y - middle[:, 1:]) / width
+        u, v = dx * eu[:, :1] + dy * eu[:, 1:], dx * ev[:, :1] + dy * ev[:, 1:]
+
+        # The lips in the picture, at rest, and where they shall be.
+        k = self.knots
+        upper = polyline(k, marks[:, list(UPPER_LIP)])
+        lower = polyline(k, marks[:, list(LOWER_LIP)])
+        seam = (upper + lower) / 2
+        gap = (lower - upper).clamp(min=0)
+        gap_mid = gap[:, MID - 2 : MID + 3].mean(1, keepdim=True)
+        closed_below = GAP_AT_REST + (GAP_CLOSED - GAP_AT_REST) * talking
+        opened = smoothstep((gap_mid - closed_below) / GAP_RANGE)
+        seam = seam + (1 - opened) * self.dark_line(face, middle, width, eu, ev, k, seam)
+        lens = 1 - 4 * k * k
+        hide = (0.02 + 0.1 * gap_mid) * lens.clamp(min=0) ** 0.3  # a little into the lips, so that no rim of the old teeth stays
+        upper = seam - opened * (gap / 2 + hide)
+        lower = seam + opened * (gap / 2 + hide)
+        # A shout cannot be closed by moving its lips: beyond MOST_CLOSING it stays as open as it is.
+        stays = (lower - upper) * (1 - MOST_CLOSING / gap_mid.clamp(min=MOST_CLOSING))
+        rest = upper + 0.35 / (1 + 3 * gap_mid) * (lower - upper)
+
+        chin = marks[:, 8, 1:]
+        nose = marks[:, 33, 1:]
+        rest_mid = rest[:, MID : MID + 1]
+        reach = (chin - rest_mid).clamp(min=0.4)
+        size = 0.5 + 0.5 * reach.clamp(max=1.2)  # steadier than the width alone when the head turns or the mouth smiles
+        drop = OPENING * jaw * size * (1 - 0.15 * round_)
+        part = drop * (1 - closure)  # what of it opens the lips
+        # Rounded lips stay together near the corners and part in the middle only.
+        oval = (1 - (k / (0.5 - 0.16 * round_)) ** 2).clamp(min=0)
+        profile = oval ** (1.15 - 0.5 * smoothstep(jaw * 1.6) + 0.1 * smile)
+        corner = CORNER_DROP * drop * (1 - 0.5 * closure)
+        line = 0.02 * opened * lens.clamp(min=0) ** 0.5  # lips that were apart have no dark line between them: leave one
+        upper_to = rest + corner * (1 - profile) - RAISE * part * profile
+        lower_to = rest + corner * (1 - profile) + part * profile + line + stays
+        lower_mid, lip_drop = lower[:, MID : MID + 1], (lower_to - lower)[:, MID : MID + 1]
+        # Teeth in a smile are bared by the lips; a wide open mouth is open by its jaw, which has to come up again.
+        by_jaw = 0.4 + 0.5 * smoothstep((gap_mid - 0.2) / 0.3)
+        chin_drop = CHIN * drop - by_jaw * (lower_mid - rest_mid) * opened
+        inside = self.within_jaw_line(marks, u, v, chin_drop)
+
+        # Undo the spreading or rounding of the corners: `us` is where a point's column was in the picture.
+        half = 0.5 * (1 + 0.10 * smile - 0.27 * round_ - 0.06 * jaw)
+        near = torch.exp(-((u / 0.55) ** 2) - ((v - rest_mid - drop / 2) / 0.38) ** 2)
+        us = u * (1 + (0.5 / half - 1) * torch.exp((half / 0.55) ** 2) * near)
+        us = u + (us - u) * smoothstep(inside / 0.25) * self.window
+
+        # Curves at every grid point. Beyond the corners all of them run on as one, and calm down.
+        hats = (1 - ((us.clamp(-0.5, 0.5) * (KNOTS - 1))[..., None] - k[:, None] * (KNOTS - 1)).abs()).clamp(min=0)
+        curves = hats @ torch.stack([upper, lower, upper_to, lower_to], 2)
+        beyond = torch.exp(-(((us.abs() - 0.5).clamp(min=0) / 0.35) ** 2))
+        upper, lower = curves[..., 0], curves[..., 1]
+        lift = (curves[..., 2] - upper) * beyond * self.window
+        fall = (curves[..., 3] - lower) * beyond * self.window
+        upper_to, lower_to = upper + lift, lower + fall
+
+        # The upper side: the lip's own movement, fading out towards the nose.
+        above, below = (upper_to - v).clamp(min=0), (v - lower_to).clamp(min=0)
+        up = lift * (1 - smoothstep(above / (rest_mid - nose).clamp(min=0.3)))
+
+        # The lower side: near the lip the lip's movement, further down the jaw's, which ends a little outside the jaw line.
+        depth = below / (chin + chin_drop - rest_mid).clamp(min=0.4)
+        spreadout = 0.75 + 0.35 * depth.clamp(max=1)
+        margin = 0.35 + 0.5 * (-chin_drop).clamp(min=0)  # a rising chin stretches what is under it: more room, or it folds
+        jaw_field = chin_drop * torch.exp(-((us / spreadout) ** 2)) * smoothstep(inside / margin + 1) * self.window
+        # Never so steep that the picture would fold.
+        blend = torch.maximum(0.45 * reach, 1.8 * (lip_drop - chin_drop).abs())
+        mix = smoothstep(below / blend)
+        down = (1 - mix) * fall + mix * jaw_field
+
+        # Thickness of the lips: fuller when rounded, thinner when spread or pressed.
+        full = (0.30 * round_ - 0.12 * smile - 0.15 * closure) * torch.exp(-((us / 0.42) ** 4)) * self.window
+        up = up - full * above * torch.exp(-((above / 0.22) ** 2))
+        down = down + full * below * torch.exp(-((below / 0.25) ** 2))
+
+        def displacement(du, dv):
+            d = width[..., None] * (du[:, None] * eu[..., None] + dv[:, None] * ev[..., None])
+            return d.reshape(-1, 2, self.grid, self.grid)
+
+        edges = torch.stack([upper_to - v, v - lower_to], 1) * width[..., None]
+        inner = self.mouth_inside(landmarks, face, u, v, upper_to, lower_to, rest_mid, drop, spread)
+        square = (-1, 1, self.grid, self.grid)
+        return (
+            displacement(us - u, -up),
+            displacement(us - u, -down),
+            edges.reshape(-1, 2, self.grid, self.grid),
+            inner,
+            (self.weight + 0 * width).reshape(square),
+        )
+
+    def dark_line(self, face, middle, width, eu, ev, k, seam):
+        """(n, knots): how far from the landmarks' seam, in mouth widths, the dark line between closed lips really runs."""
+        v = seam[:, None] + self.search[..., None]
+        at = middle[:, None, None] + width[:, None, None] * (
+            (k + 0 * seam)[:, None, :, None] * eu[:, None, None] + v[..., None] * ev[:, None, None]
+        )
+        luma = (face * self.luma[None, :, None, None]).sum(1, keepdim=True)
+        seen = nn.functional.grid_sample(luma, 2 * at - 1, padding_mode="border", align_corners=False)[:, 0]
+        contrast = seen / seen.mean(1, keepdim=True).clamp(min=0.02)
+        share = torch.softmax(-contrast / 0.04 - (self.search[..., None] / 0.06) ** 2, 1)
+        return ((share * self.search[..., None]).sum(1) * (1 - (2 * k) ** 8)) @ self.smooth
+
+    def within_jaw_line(self, marks, u, v, chin_drop):
+        """Mouth widths from the (convex) jaw line where it has fallen to, > 0 inside the face."""
+        a, b = marks[:, list(JAW_LINE[:-1])], marks[:, list(JAW_LINE[1:])]
+        along = b - a
+        normal = torch.stack([along[..., 1], -along[..., 0]], 2) / along.norm(dim=2, keepdim=True).clamp(min=0.01)
+        offset = -(normal * a).sum(2)
+        offset = offset - normal[..., 1] * chin_drop
+        inside = torch.stack([u, v, torch.ones_like(u)], 2) @ torch.cat([normal, offset[..., None]], 2).transpose(1, 2)
+        return inside.amin(2)
+
+    def mouth_inside(self, landmarks, face, u, v, upper_to, lower_to, rest_mid, drop, spread):
+        """The mouth's inside: (n, 4, grid, grid), premultiplied. Lit and tinted by the skin on each side of the mouth."""
+        sides = []
+        small = nn.functional.avg_pool2d(face, 8).flatten(2)
+        t = (torch.arange(16, dtype=torch.float32) + 0.5) / 16
+        for nostril, corner in ((31, 48), (35, 54)):
+            p = landmarks[:, nostril] * 0.4 + landmarks[:, corner] * 0.6
+            p = p + (landmarks[:, corner] - landmarks[:, 51]) * 0.5
+            wx = torch.exp(-(((t[None] - p[:, :1]) / 0.06) ** 2))
+            wy = torch.exp(-(((t[None] - p[:, 1:]) / 0.06) ** 2))
+            w = (wy[:, :, None] * wx[:, None, :]).flatten(1) + 1e-6
+            sides.append((small * w[:, None]).sum(2) / w.sum(1, keepdim=True))
+        share = (u + 0.5).clamp(0, 1)[:, None]
+        skin = sides[0][..., None] * (1 - share) + sides[1][..., None] * share
+        luma = (skin * self.luma[None, :, None]).sum(1, keepdim=True)
+        light = 0.20 + 0.85 * luma
+        tint = 1 + 0.45 * (skin / luma.clamp(min=0.05) - 1)
+
+        below, above = v - upper_to, lower_to - v  # under the upper lip, over the lower lip
+        gap = (lower_to - upper_to).clamp(min=0)
+        round_ = (-spread).clamp(min=0)
+
+        out = self.cavity * light * (0.6 + 0.4 * smoothstep(below / 0.12))[:, None]
+        # Tongue: a mound that rests behind the lower teeth, lighter towards its tip.
+        mound = 0.05 + 0.42 * drop - 0.9 * u * u
+        tongue = smoothstep((mound - above) / 0.09 + 0.5)
+        out = out + (self.tongue * light * (1 - 0.55 * smoothstep(above / 0.16))[:, None] - out) * tongue[:, None]
+        # Lower teeth ride on the jaw, shown by a smile.
+        row = -0.03 + 0.10 * spread.clamp(min=0) - 0.12 * u * u
+        teeth = smoothstep((row - above) / 0.03 + 0.5) * (1 - smoothstep((u.abs() - 0.24) / 0.12))
+        out = out + (self.enamel * light * tint * 0.72 - out) * teeth[:, None]
+        # Upper teeth hang from the skull: they stay while the lips move. Rounded lips cover them.
+        place = u / 0.16 * (1 + 1.2 * u * u)  # counts teeth from the middle; those at the sides turn away
+        between = (place - torch.round(place)).abs()  # 0 in the cleft between two teeth, 0.5 in a tooth's middle
+        tip = rest_mid + 0.055 - 0.035 * round_ - 0.22 * u * u - 0.008 * smoothstep(1 - between / 0.25)
+        teeth = smoothstep((tip - v) / 0.03 + 0.5) * (1 - smoothstep((u.abs() - 0.30) / 0.12))
+        shade = (0.72 + 0.28 * smoothstep(below / 0.06)) * (1 - 1.5 * u * u) * (1 - 0.16 * smoothstep(1 - between / 0.12))
+        shade = shade * (1 - 0.35 * round_)
+        out = out + (self.enamel * light * tint * shade[:, None] - out) * teeth[:, None]
+        out = out * (0.3 + 0.7 * smoothstep(gap / 0.10))[:, None]  # little light falls through a narrow slit
+        alpha = smoothstep(gap / 0.03)[:, None]
+        return torch.cat([out.clamp(0, 1) * alpha, alpha], 1).reshape(-1, 4, self.grid, self.grid)

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MPL-2.0
+//! From a frame to its faces: cuts, detection where it is due, following, cropping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gst_video::VideoFrameRef;
+use gst_video::prelude::*;
+
+use super::cut::CutDetector;
+use super::detector::{Detector, MIN_FACE};
+use super::landmarks::LandmarkNet;
+use super::rule::crop_to_frame;
+use super::shape::Placement;
+use super::tracker::{Choice, Event, Tracker};
+use super::{FaceSelect, tracker};
+use crate::face_meta::Face;
+use crate::geometry::Rect;
+use crate::model::Model;
+use crate::model::manifest::{CropRule, Interpolation};
+use crate::pixels::{Sampling, crop_rgb, luma};
+
+/// Frames from one detection to the next while all is well, …
+const INTERVAL: u64 = 25;
+/// … while a face that is followed was not detected, …
+const INTERVAL_MISSED: u64 = 5;
+/// … and while there is no face: a new one should show up soon, yet a stream without faces should cost little.
+const INTERVAL_NO_FACE: u64 = 10;
+/// After so many detections without a face there is no hurry.
+const PATIENCE: u32 = 10;
+
+/// Widths of the pictures that the detector gets, one after the other until it finds a face.
+const WIDTHS: [usize; 2] = [320, 640];
+/// Faces that are too small for those are looked for only where a scene begins and at every so many-th detection, …
+const THOROUGH: u32 = 4;
+/// … in a picture of at most so many pixels.
+const MAX_PIXELS: f32 = 1280.0 * 720.0;
+
+/// What the user set.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Frames, 0 = as tracking needs.
+    pub detect_interval: u64,
+    pub select: FaceSelect,
+    /// Width of a face's box, px.
+    pub min_face_size: u32,
+    /// 0..1
+    pub smoothing: f32,
+    /// Where the face is, px; nothing is detected then.
+    pub region: Option<Rect>,
+}
+
+/// Everything that is remembered from frame to frame.
+pub struct Analysis {
+    net: LandmarkNet,
+    detector: Detector,
+    cuts: CutDetector,
+    tracker: Tracker,
+    /// Frames until the next detection.
+    countdown: u64,
+    /// Detections without a face in a row.
+    faceless: u32,
+}
+
+impl Analysis {
+    /// `detector`: see [`Detector::open`]. The error is for the user.
+    pub fn open(detector: &str) -> Result<Self, String> {
+        Ok(Self {
+            net: LandmarkNet::open()?,
+            detector: Detector::open(detector)?,
+            cuts: CutDetector::default(),
+            tracker: Tracker::default(),
+            countdown: 0,
+            faceless: 0,
+        })
+    }
+
+    /// What comes next has nothing to do with what came before.
+    pub fn reset(&mut self) {
+        self.cuts = CutDetector::default();
+        self.begin_scene();
+    }
+
+    fn begin_scene(&mut self) {
+        self.tracker.reset();
+        self.countdown = 0;
+        self.faceless = 0;
+    }
+
+    /// Faces that came and went since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.tracker.take_events()
+    }
+
+    /// The faces of the next frame, `dt` after the last one. The error is for the user.
+    pub fn process(
+        &mut self,
+        frame: &VideoFrameRef<&gst::BufferRef>,
+        dt: Duration,
+        config: &Config,
+        model: &Arc<Model>,
+    ) -> Result<Vec<Face>, String> {
+        if self.cuts.is_cut(frame) {
+            self.begin_scene();
+        }
+        let region = config.region.map(|r| Placement::from_seeta(&square(&r)));
+        let choice = Choice {
+            select: config.select,
+            min_width: if region.is_some() { 0.0 } else { config.min_face_size as f32 },
+            smoothing: config.smoothing,
+            region,
+        };
+        let net = &mut self.net;
+        let measure: tracker::Measure<String> = &mut |p| net.run(frame, p).map_err(|e| e.to_string());
+        self.tracker.follow(dt, &choice, measure)?;
+
+        let due = match region {
+            Some(_) => self.tracker.is_doubtful() || !self.tracker.is_following(),
+            None => self.tracker.is_doubtful() || self.countdown == 0,
+        };
+        if due {
+            let found = match region {
+                Some(region) => vec![region],
+                None => detect(&self.detector, frame, config, &self.tracker, self.faceless)?,
+            };
+            let middle = [frame.width() as f32 / 2.0, frame.height() as f32 / 2.0];
+            self.tracker.detected(found, &choice, middle, measure)?;
+            self.faceless = if self.tracker.is_following() { 0 } else { self.faceless.saturating_add(1) };
+            self.countdown = self.interval(config);
+        }
+        self.countdown = self.countdown.saturating_sub(1);
+        self.tracker.finish(dt, &choice);
+        Ok(self.cut_out(frame, config.region, model))
+    }
+
+    fn interval(&self, config: &Config) -> u64 {
+        match config.detect_interval {
+            0 if self.tracker.is_missed() => INTERVAL_MISSED,
+            0 if self.faceless == 0 || self.faceless > PATIENCE => INTERVAL,
+            0 => INTERVAL_NO_FACE,
+            n => n,
+        }
+    }
+
+    fn cut_out(
+        &mut self,
+        frame: &VideoFrameRef<&gst::BufferRef>,
+        region: Option<Rect>,
+        model: &Arc<Model>,
+    ) -> Vec<Face> {
+        let crop = &model.manifest.facecrop;
+        let sampling = match crop.interpolation {
+            Interpolation::Bilinear => Sampling::Bilinear,
+        };
+        let boxed = region.filter(|_| matches!(crop.rule, CropRule::Box { .. }));
+        let faces = self.tracker.faces().filter_map(|track| {
+            let bbox = boxed.unwrap_or_else(|| track.placement.bbox());
+            if !track.is_lost() {
+                track.cut_out = crop_to_frame(crop, &bbox, &track.landmarks)
+                    .map(|map| (map, Arc::new(crop_rgb(frame, &map, crop.size.width, crop.size.height, sampling))));
+            }
+            let (crop_to_frame, crop) = track.cut_out.clone()?;
+            Some(Face {
+                model: model.clone(),
+                track: track.id,
+                bbox,
+                landmarks: track.landmarks,
+                confidence: track.confidence,
+                pose: track.pose,
+                crop_to_frame,
+                crop,
+                generated: None,
+                weight: track.weight(),
+                reason: track.reason,
+            })
+        });
+        faces.collect()
+    }
+}
+
+/// Asks the detector at rising resolution until it has found what is wanted.
+fn detect(
+    detector: &Detector,
+    frame: &VideoFrameRef<&gst::BufferRef>,
+    config: &Config,
+    tracker: &Tracker,
+    faceless: u32,
+) -> Result<Vec<Placement>, String> {
+    let (frame_width, frame_height) = (frame.width() as f32, frame.height() as f32);
+    // Wide enough for the smallest face that counts, and no wider.
+    let wide_enough = (frame_width * MIN_FACE as f32 / config.min_face_size.max(1) as f32).min(frame_width);
+    let most = (MAX_PIXELS * frame_width / frame_height).sqrt().min(wide_enough) as usize;
+    let widths = WIDTHS.iter().copied().chain([most].into_iter().filter(|&w| w > WIDTHS[1] && faceless % THOROUGH == 0));
+    // A face that is followed must not be missed only because it is small; half again as large as needed is safe.
+    let known = tracker.smallest().map_or(0.0, |w| 1.5 * MIN_FACE as f32 * frame_width / w.max(1.0)) as usize;
+    let mut found = Vec::new();
+    let mut last = 0;
+    for width in widths.map(|w| w.min(wide_enough as usize).max(1)) {
+        if width == last {
+            break;
+        }
+        last = width;
+        let gray = luma(frame, width);
+        let scale = frame_width / gray.width as f32;
+        let boxes = detector.detect(gray)?;
+        found = boxes
+            .iter()
+            .map(|b| Placement::from_seeta(&Rect::new(b.x * scale, b.y * scale, b.w * scale, b.h * scale)))
+            .collect();
+        // With all faces wanted, small ones beside a large one count too.
+        let thorough = width >= known.min(WIDTHS[1]) && (config.select != FaceSelect::All || width >= WIDTHS[1]);
+        if !found.is_empty() && thorough {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// A detector's boxes are square.
+fn square(r: &Rect) -> Rect {
+    let [x, y] = r.center();
+    let side = r.w.max(r.h);
+    Rect::new(x - side / 2.0, y - side / 2.0, side, side)
+}
