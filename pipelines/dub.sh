@@ -99,36 +99,6 @@ done
 # shellcheck source=pipelines/env.sh
 . "$root/pipelines/env.sh"
 
-# Seconds from the first to the end of the last packet of a stream ("V:0": pictures, but not a cover; "a:0": sound).
-# Counted, because what a file's header says is missing in some files and wrong in those cut short.
-seconds_of() {
-    ffprobe -v quiet -select_streams "$2" -show_entries packet=pts_time,duration_time -of csv=p=0 "file:$1" |
-        awk -F, '$1 + 0 == $1 { if (!n++ || $1 < first) first = $1; if ($1 + $2 > end) end = $1 + $2 }
-            END { printf "%.6f\n", end - first }'
-}
-shorter() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
-
-for file in "$video" "$audio"; do
-    # ffmpeg takes text files for pictures made of letters (tty).
-    format=$(ffprobe -v quiet -show_entries format=format_name -of csv=p=0 "file:$file") || format='tty'
-    [ "$format" != tty ] || fail "$file: this is not a media file, or a damaged one"
-done
-size=$(ffprobe -v quiet -select_streams V:0 -show_entries stream=width,height -of csv=p=0:s=x "file:$video" | head -n 1)
-[[ $size =~ ^[1-9][0-9]*x[1-9][0-9]* ]] || fail "$video: there is no picture in it"
-[ -n "$(ffprobe -v quiet -select_streams a:0 -show_entries stream=index -of csv=p=0 "file:$audio")" ] ||
-    fail "$audio: there is no sound in it"
-audio_seconds=$(seconds_of "$audio" a:0)
-shorter 0 "$audio_seconds" || fail "$audio: the sound in it has no length"
-video_seconds=$(seconds_of "$video" V:0)
-if [ -z "$loop" ]; then
-    if shorter "$video_seconds" "$audio_seconds"; then loop=pingpong; else loop=none; fi
-fi
-# H.264 halves the colour's resolution and wants even sizes.
-IFS=x read -r width height _ <<< "$size"
-odd_columns=$((width % 2)) odd_rows=$((height % 2))
-[ $((odd_columns + odd_rows)) -eq 0 ] ||
-    say "$video: $width×$height is odd; the last column or row is left out ($((width - odd_columns))×$((height - odd_rows)))"
-
 # --- Where it is made --------------------------------------------------------------------------------------------------
 
 child='' work='' unfinished=''
@@ -156,10 +126,41 @@ run() {
 
 work=$(mktemp -d)
 unfinished=$(mktemp -d "$out_folder/.dub-XXXXXX") || fail "$out_folder: cannot be written to"
-# Links with plain names: a pipeline's text needs no quoting, whatever the files are called.
+# Links with plain names: nothing needs quoting, whatever the files are called.
 ln -s "$(realpath -- "$video")" "$work/video"
 ln -s "$(realpath -- "$audio")" "$work/audio"
 ln -s "$(realpath -- "$unfinished")/muxed.mp4" "$work/muxed.mp4"
+
+# --- What it is made of ------------------------------------------------------------------------------------------------
+
+# Seconds from the first to the end of the last packet of a stream ("V:0": pictures, but not a cover; "a:0": sound).
+# Counted, because what a file's header says is missing in some files and wrong in those cut short.
+seconds_of() {
+    ffprobe -v quiet -select_streams "$2" -show_entries packet=pts_time,duration_time -of csv=p=0 "$1" |
+        awk -F, '$1 + 0 == $1 { if (!n++ || $1 < first) first = $1; if ($1 + $2 > end) end = $1 + $2 }
+            END { printf "%.6f\n", end - first }'
+}
+shorter() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
+
+damaged='this is not a media file, or a damaged one'
+ffprobe -v quiet "$work/video" || fail "$video: $damaged"
+ffprobe -v quiet "$work/audio" || fail "$audio: $damaged"
+size=$(ffprobe -v quiet -select_streams V:0 -show_entries stream=width,height -of csv=p=0:s=x "$work/video" | head -n 1)
+[[ $size =~ ^[1-9][0-9]*x[1-9][0-9]* ]] || fail "$video: there is no picture in it"
+[ -n "$(ffprobe -v quiet -select_streams a:0 -show_entries stream=index -of csv=p=0 "$work/audio")" ] ||
+    fail "$audio: there is no sound in it"
+audio_seconds=$(seconds_of "$work/audio" a:0)
+shorter 0 "$audio_seconds" || fail "$audio: the sound in it has no length"
+video_seconds=$(seconds_of "$work/video" V:0)
+shorter 0 "$video_seconds" || fail "$video: there is not one frame in it: $damaged"
+if [ -z "$loop" ]; then
+    if shorter "$video_seconds" "$audio_seconds"; then loop=pingpong; else loop=none; fi
+fi
+# H.264 halves the colour's resolution and wants even sizes.
+IFS=x read -r width height _ <<< "$size"
+odd_columns=$((width % 2)) odd_rows=$((height % 2))
+[ $((odd_columns + odd_rows)) -eq 0 ] ||
+    say "$video: $width×$height is odd; the last column or row is left out ($((width - odd_columns))×$((height - odd_rows)))"
 
 # A value in the syntax of pipelines.
 quoted() {
@@ -273,7 +274,8 @@ fi
 
 # An AAC encoder puts 1024 samples of silence before the sound. Moved to before the start they are skipped by players: ffmpeg
 # notes them in an edit list, which mp4mux cannot.
-rate=$(ffprobe -v error -select_streams a:0 -show_entries stream=sample_rate -of csv=p=0 "$work/muxed.mp4")
+rate=$(ffprobe -v quiet -select_streams a:0 -show_entries stream=sample_rate -of csv=p=0 "$work/muxed.mp4") ||
+    fail "nothing could be decoded from $video and $audio: damaged files? LIPSYNC_VERBOSE=1 tells more"
 run ffmpeg -nostdin -v error -i "$work/muxed.mp4" -itsoffset "$(awk -v rate="$rate" 'BEGIN { printf "%.9f", -1024 / rate }')" \
     -i "$work/muxed.mp4" -map 0:v:0 -map 1:a:0 -c copy -movie_timescale "$rate" -movflags +faststart -f mp4 "$unfinished/whole.mp4" 2> "$work/errors" ||
     fail "the sound and the picture could not be joined: $(head -n 1 "$work/errors")"
