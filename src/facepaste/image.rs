@@ -58,7 +58,7 @@ fn paste_components(
 ) {
     let layout = canvas.layouts()[components.start];
     let (columns, rows) = place.samples(&layout, [0.0; 4]);
-    let to_fraction = place.from_samples(&layout);
+    let to_fraction = place.samples_to_fractions(&layout);
     let to_picture = to_fraction.then(size);
     let [ax, bx, _, ay, by, _] = to_picture.0;
     // As many samples of the picture as lie under one of the frame's.

@@ -270,7 +270,8 @@ impl BaseTransformImpl for FacePaste {
 
 /// How much of the face's new mouth is shown, 0..1; 0 where its weight is no number.
 fn opacity(face: &Face, settings: &Settings) -> f32 {
-    (face.weight * settings.opacity as f32).max(0.0).min(1.0)
+    let opacity = face.weight * settings.opacity as f32;
+    if opacity > 0.0 { opacity.min(1.0) } else { 0.0 }
 }
 
 impl FacePaste {

@@ -140,7 +140,7 @@ fn paste_components<const N: usize>(
     let (across, down) = place.samples(&layout, reach(&knots));
     let Some(source) = canvas.copy::<N>(first, across, down) else { return };
     let (right, bottom) = ((warp.width - 1) as f32, (warp.height - 1) as f32);
-    let to_grid = place.from_samples(&layout).then(&Affine::scale(right, bottom));
+    let to_grid = place.samples_to_fractions(&layout).then(&Affine::scale(right, bottom));
     for y in rows {
         for x in columns.clone() {
             let [gx, gy] = to_grid.apply([x as f32, y as f32]);

@@ -74,7 +74,7 @@ fn sample_row<const N: usize>(
     out: &mut [[f32; 3]],
     first: usize,
 ) {
-    let map = crop_to_frame.then(&components[0].layout.from_frame());
+    let map = crop_to_frame.then(&components[0].layout.frame_to_samples());
     let [ax, bx, _, ay, by, _] = map.0;
     let (across, down) = match sampling {
         Sampling::Bilinear => (1, 1),
@@ -129,6 +129,8 @@ fn bilinear<const N: usize>(components: &[Component; N], p: [f32; 2]) -> [u32; N
 
 #[cfg(test)]
 mod tests {
+    use gst_video::{VideoFormat, VideoInfo};
+
     use super::*;
     use crate::pixels::FORMATS;
     use crate::pixels::testing::{Picture, ramp};
@@ -155,6 +157,32 @@ mod tests {
                         let error = rgb[c].abs_diff(want[c]);
                         assert!(!inside || error <= 2, "{format} {colorimetry} ({x}, {y}): {rgb:?}, not {want:?}");
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn colours_are_those_of_the_reference_converter() {
+        gst::init().unwrap();
+        let source =
+            Picture::new(VideoFormat::Rgb, 48, 32, "sRGB", |x, y| [5 * (x / 8 * 8) as u8, 7 * (y / 8 * 8) as u8, 90]);
+        let rgb_caps = source.info.to_caps().unwrap();
+        let sample = gst::Sample::builder().buffer(&source.buffer).caps(&rgb_caps).build();
+        for &format in FORMATS.iter().filter(|f| !f.to_str().contains("RGB") && !f.to_str().contains("BGR")) {
+            for colorimetry in ["bt601", "bt709", "bt2020", "1:4:0:0", "1:3:7:1"] {
+                let wanted =
+                    VideoInfo::builder(format, 48, 32).colorimetry(&colorimetry.parse().unwrap()).build().unwrap();
+                let converted = gst_video::convert_sample(&sample, &wanted.to_caps().unwrap(), None).unwrap();
+                let buffer = converted.buffer().unwrap();
+                let frame = VideoFrameRef::from_buffer_ref_readable(buffer, &wanted).unwrap();
+                let crop = crop_rgb(&frame, &Affine::IDENTITY, 48, 32, Sampling::Bilinear);
+                for (k, rgb) in crop.data.chunks_exact(3).enumerate() {
+                    let (x, y) = (k % 48, k / 48);
+                    let want = source.rgb(x, y);
+                    let inside = (2..6).contains(&(x % 8)) && (2..6).contains(&(y % 8));
+                    let near = (0..3).all(|c| rgb[c].abs_diff(want[c]) <= 4);
+                    assert!(!inside || near, "{format} {colorimetry} ({x}, {y}): {rgb:?}, not {want:?}");
                 }
             }
         }
