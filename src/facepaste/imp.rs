@@ -153,7 +153,7 @@ impl ElementImpl for FacePaste {
                 "Lip-sync face paste",
                 "Filter/Effect/Video",
                 "Puts generated mouths into the video frames that they were made for",
-                "The gst-plugin-lipsync authors",
+                "The gst-plugin-lipsync developers",
             )
         });
         Some(&METADATA)
