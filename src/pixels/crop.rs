@@ -22,10 +22,19 @@ pub enum Sampling {
 /// A picture that shrinks another more than this leaves samples out.
 const MAX_TAPS: f32 = 16.0;
 
-/// How many samples lie under a pixel whose side is the vector `side`, in samples: at least 1.
-pub fn taps(side: [f32; 2]) -> usize {
+/// Points spread evenly over a pixel that `map` maps to samples, as offsets from the map of the pixel's upper left corner:
+/// in each direction as many as the pixel is samples wide, at least 1.
+pub fn taps(map: &Affine) -> Vec<[f32; 2]> {
+    let [a, b, _, d, e, _] = map.0;
     // Not one more for a rounding error; NaN becomes 1.
-    ((side[0].hypot(side[1]) - 1e-3).ceil().min(MAX_TAPS) as usize).max(1)
+    let count = |x: f32, y: f32| ((x.hypot(y) - 1e-3).ceil().min(MAX_TAPS) as usize).max(1);
+    let (across, down) = (count(a, d), count(b, e));
+    let point = |k: usize| {
+        let x = ((k % across) as f32 + 0.5) / across as f32;
+        let y = ((k / across) as f32 + 0.5) / down as f32;
+        [a * x + b * y, d * x + e * y]
+    };
+    (0..across * down).map(point).collect()
 }
 
 /// Cuts `width` × `height` pixels out of `frame`.
@@ -75,22 +84,21 @@ fn sample_row<const N: usize>(
     first: usize,
 ) {
     let map = crop_to_frame.then(&components[0].layout.frame_to_samples());
-    let [ax, bx, _, ay, by, _] = map.0;
-    let (across, down) = match sampling {
-        Sampling::Bilinear => (1, 1),
-        Sampling::Area => (taps([ax, ay]), taps([bx, by])),
+    let [a, b, c, d, e, f] = map.0;
+    let taps = match sampling {
+        Sampling::Bilinear => vec![[0.5 * (a + b), 0.5 * (d + e)]],
+        Sampling::Area => taps(&map),
     };
-    let scale = 1.0 / (across * down) as f32 / (1u32 << (2 * WEIGHT_BITS)) as f32;
+    let scale = 1.0 / taps.len() as f32 / (1u32 << (2 * WEIGHT_BITS)) as f32;
+    let (left, top) = (b * j as f32 + c, e * j as f32 + f);
     for (i, sample) in out.iter_mut().enumerate() {
+        let (x, y) = (a * i as f32 + left, d * i as f32 + top);
         let mut sum = [0.0; N];
-        for l in 0..down {
-            let y = j as f32 + (l as f32 + 0.5) / down as f32;
-            for k in 0..across {
-                let x = i as f32 + (k as f32 + 0.5) / across as f32;
-                let values = bilinear(&components, map.apply([x, y]));
-                for n in 0..N {
-                    sum[n] += values[n] as f32;
-                }
+        for tap in &taps {
+            let values = bilinear(&components, [x + tap[0], y + tap[1]]);
+            for n in 0..N {
+                // Less than 2^31, and signed because the processor has an instruction for that.
+                sum[n] += values[n] as i32 as f32;
             }
         }
         for n in 0..N {
@@ -110,9 +118,11 @@ fn bilinear<const N: usize>(components: &[Component; N], p: [f32; 2]) -> [u32; N
     // In this order NaN becomes 0.
     let x = p[0].max(0.0).min((layout.width - 1) as f32);
     let y = p[1].max(0.0).min((layout.height - 1) as f32);
-    let (x0, y0) = (x as usize, y as usize);
-    let wx = ((x - x0 as f32) * ONE as f32) as u32;
-    let wy = ((y - y0 as f32) * ONE as f32) as u32;
+    // By way of i32 because the processor has an instruction for that.
+    let (x0, y0) = (x as i32, y as i32);
+    let wx = ((x - x0 as f32) * ONE as f32) as i32 as u32;
+    let wy = ((y - y0 as f32) * ONE as f32) as i32 as u32;
+    let (x0, y0) = (x0 as usize, y0 as usize);
     let right = (x0 + 1 < layout.width) as usize;
     let below = (y0 + 1 < layout.height) as usize;
     components.each_ref().map(|c| {
