@@ -7,7 +7,8 @@ use super::stream::Stream;
 use super::timeline::{Timeline, samples_in};
 use crate::model::manifest::LogMel;
 
-/// Rows of one stretch after another. A stretch is sound without a break; its first sample is the anchor of all its rows' times.
+/// Rows of one stretch after another. A stretch is sound without a break, and the time of its first sample is the anchor of
+/// all its rows' times.
 pub struct Extractor {
     stream: Stream,
     sample_rate: u32,

@@ -113,8 +113,9 @@ impl AudioFeatures {
         if sample_rate != expected_rate {
             return Err(gst::error_msg!(
                 gst::CoreError::Negotiation,
-                ("model \"{name}\" listens at {expected_rate} Hz, but the sound has {sample_rate} Hz; put audioconvert ! \
-                     audioresample before audiofeatures, and if it is there, name the model on audiofeatures too")
+                ("model \"{name}\" listens at {expected_rate} Hz, but the sound has {sample_rate} Hz; put \
+                     audioconvert ! audioresample before audiofeatures, and if it is there, name the model on \
+                     audiofeatures too")
             ));
         }
         if let Some(work) = &mut self.state.lock().work
@@ -128,7 +129,8 @@ impl AudioFeatures {
         if !caps.can_intersect(&accepted) {
             return Err(gst::error_msg!(
                 gst::CoreError::Negotiation,
-                ("audiofeatures makes {caps} (model \"{name}\"), but the next element expects {accepted}; give both the same model")
+                ("audiofeatures makes {caps} (model \"{name}\"), but the next element expects {accepted}; \
+                     give both the same model")
             ));
         }
         self.drain();
@@ -366,7 +368,7 @@ impl AudioFeatures {
     /// What the sink pad takes: the model's sample rate, once there is one.
     fn sink_caps(&self) -> gst::Caps {
         let mut caps = self.sinkpad.pad_template_caps();
-        // Elements are linked before they start, and lipsyncgen names its model only then: the default one might be wrong.
+        // Elements are linked before they start, and lipsyncgen names its model only then: the default may be wrong.
         let is_guess = self.obj().current_state() == gst::State::Null && self.settings.lock().model.is_none();
         let model = if is_guess { model::ask(&self.srcpad) } else { self.model().ok().map(|(model, _)| model) };
         if let Some(model) = model {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A stretch of sound, pushed in pieces of any size, becomes rows.
 //!
-//! Row k is centred on sample k·hop and exists for every k·hop ≤ n, n being the stretch's length. Rows and their loudness are
-//! functions of the stretch's samples alone, so the same bits come out however it was cut into pieces.
+//! Row k is centred on sample k·hop and exists for every k·hop ≤ n, n being the stretch's length. Rows and their loudness
+//! are functions of the stretch's samples alone, so the same bits come out however it was cut into pieces.
 
 use super::logmel::RowMaker;
 use crate::model::manifest::{Center, LogMel};
@@ -81,7 +81,8 @@ impl Stream {
         self.stretch.len()
     }
 
-    /// Adds sound (finite samples) and returns the rows that it completes. Quieter than `silence`, a mean square, is silent.
+    /// Adds sound (finite samples) and returns the rows that it completes. What is quieter than `silence`, a mean square,
+    /// is silent.
     pub fn push(&mut self, samples: &[f32], silence: f64) -> Vec<Run> {
         self.stretch.samples.extend_from_slice(samples);
         let mut runs = Vec::new();

@@ -3,8 +3,8 @@
 
 use gst::ClockTime;
 
-/// A timestamp this far from where the samples put it starts a new stretch; below, it is jitter. GStreamer's audio encoders
-/// and sinks draw the line at the same place, so sound and lips jump together or not at all.
+/// A timestamp further than this from where the samples put it starts a new stretch; up to here it is jitter. GStreamer's
+/// audio encoders and sinks draw the line at the same place, so sound and lips jump together or not at all.
 pub const TOLERANCE: ClockTime = ClockTime::from_mseconds(40);
 
 /// The clock of one stretch of sound.

@@ -491,7 +491,7 @@ impl ElementImpl for AvatarLoop {
                 "Avatar loop",
                 "Filter/Video",
                 "Makes an endless picture from a clip or a still picture, on one continuous timeline",
-                "The gst-plugin-lipsync project",
+                "The gst-plugin-lipsync developers",
             )
         });
         Some(&METADATA)

@@ -32,59 +32,63 @@ pub fn paste(canvas: &mut Canvas, face: &Face, patch: &Patch, style: &Style) -> 
         _ => [0.0; 3],
     };
     let color = canvas.color();
-    let samples = data
-        .chunks_exact(3)
-        .map(|rgb| color.from_rgb(std::array::from_fn(|n| (rgb[n] as f32 + shift[n]).clamp(0.0, 255.0))))
-        .collect();
-    // The size was checked above.
-    let Some(picture) = Tile::new([0, 0], width, height, samples) else { return Ok(()) };
+    let picture = Tile::new([0, 0], width, height, |y, row: &mut [[f32; 3]]| {
+        for (sample, rgb) in row.iter_mut().zip(data[y * width * 3..].chunks_exact(3)) {
+            *sample = color.from_rgb(std::array::from_fn(|n| (rgb[n] as f32 + shift[n]).clamp(0.0, 255.0)));
+        }
+    });
+    let Some(picture) = picture else { return Ok(()) };
     let size = Affine::scale(width as f32, height as f32);
     if canvas.subsampled() {
-        paste_components(canvas, 0..1, &place, &picture, &size, style);
-        paste_components(canvas, 1..3, &place, &picture, &size, style);
+        paste_components::<1>(canvas, 0, &place, &picture, &size, style);
+        paste_components::<2>(canvas, 1, &place, &picture, &size, style);
     } else {
-        paste_components(canvas, 0..3, &place, &picture, &size, style);
+        paste_components::<3>(canvas, 0, &place, &picture, &size, style);
     }
     Ok(())
 }
 
-fn paste_components(
+fn paste_components<const N: usize>(
     canvas: &mut Canvas,
-    components: std::ops::Range<usize>,
+    first: usize,
     place: &Place,
     picture: &Tile<f32, 3>,
     size: &Affine,
     style: &Style,
 ) {
-    let layout = canvas.layouts()[components.start];
+    let layout = canvas.layouts()[first];
     let (columns, rows) = place.samples(&layout, [0.0; 4]);
-    let to_fraction = place.from_samples(&layout);
+    let to_fraction = place.samples_to_fractions(&layout);
     let to_picture = to_fraction.then(size);
-    let [ax, bx, _, ay, by, _] = to_picture.0;
-    // As many samples of the picture as lie under one of the frame's.
-    let (across, down) = (taps([ax, ay]), taps([bx, by]));
-    let share = 1.0 / (across * down) as f32;
+    // A sample reaches half a step to each side of its centre, and a pixel's centre is half a pixel from its corner.
+    let corner = Affine([1.0, 0.0, -0.5, 0.0, 1.0, -0.5]);
+    let from_corner = corner.then(&to_picture).then(&corner);
+    let taps = taps(&to_picture);
+    let share = 1.0 / taps.len() as f32;
+    let mut row = vec![[0; N]; columns.len()];
     for y in rows {
-        for x in columns.clone() {
-            let weight = style.opacity * cover(to_fraction.apply([x as f32, y as f32]), style.feather);
+        canvas.read(first, columns.start, y, &mut row);
+        for (x, sample) in columns.clone().zip(&mut row) {
+            let p = [x as f32, y as f32];
+            let weight = style.opacity * cover(to_fraction.apply(p), style.feather);
             if weight <= 0.0 {
                 continue;
             }
+            let p = from_corner.apply(p);
             let mut new = [0.0; 3];
-            for l in 0..down {
-                for k in 0..across {
-                    let offset = |k: usize, count: usize| (k as f32 + 0.5) / count as f32 - 0.5;
-                    let p = to_picture.apply([x as f32 + offset(k, across), y as f32 + offset(l, down)]);
-                    let value = picture.between(p[0] - 0.5, p[1] - 0.5);
-                    for n in 0..3 {
-                        new[n] += value[n] * share;
-                    }
+            for tap in &taps {
+                let value = picture.between(p[0] + tap[0], p[1] + tap[1]);
+                for n in 0..3 {
+                    new[n] += value[n] * share;
                 }
             }
-            for c in components.clone() {
-                canvas.mix(c, x, y, new[c], weight);
+            for n in 0..N {
+                let old = sample[n] as f32;
+                // `as` saturates.
+                sample[n] = (old + weight * (new[first + n] - old) + 0.5) as u8;
             }
         }
+        canvas.write(first, columns.start, y, &row);
     }
 }
 

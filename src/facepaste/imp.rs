@@ -153,7 +153,7 @@ impl ElementImpl for FacePaste {
                 "Lip-sync face paste",
                 "Filter/Effect/Video",
                 "Puts generated mouths into the video frames that they were made for",
-                "The gst-plugin-lipsync authors",
+                "The gst-plugin-lipsync developers",
             )
         });
         Some(&METADATA)
@@ -270,7 +270,8 @@ impl BaseTransformImpl for FacePaste {
 
 /// How much of the face's new mouth is shown, 0..1; 0 where its weight is no number.
 fn opacity(face: &Face, settings: &Settings) -> f32 {
-    (face.weight * settings.opacity as f32).max(0.0).min(1.0)
+    let opacity = face.weight * settings.opacity as f32;
+    if opacity > 0.0 { opacity.min(1.0) } else { 0.0 }
 }
 
 impl FacePaste {

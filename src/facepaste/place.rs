@@ -36,14 +36,14 @@ impl Place {
     }
 
     /// From a component's samples (whole numbers are centres) to crop fractions.
-    pub fn from_samples(&self, layout: &Layout) -> Affine {
-        layout.to_frame().then(&self.from_frame)
+    pub fn samples_to_fractions(&self, layout: &Layout) -> Affine {
+        layout.samples_to_frame().then(&self.from_frame)
     }
 
     /// The columns and rows of a component's samples that may lie inside the crop, grown by `margin` samples (left, right,
     /// top, bottom) and cut to the component.
     pub fn samples(&self, layout: &Layout, margin: [f32; 4]) -> (Range<usize>, Range<usize>) {
-        let corners = self.corners().map(|p| layout.from_frame().apply(p));
+        let corners = self.corners().map(|p| layout.frame_to_samples().apply(p));
         // Four points: there is a rectangle.
         let Rect { x, y, w, h } = Rect::around(&corners).unwrap_or_default();
         // Casting saturates, and NaN becomes 0.

@@ -15,6 +15,9 @@ const MAX_GRID: usize = 4096;
 /// A pixel of which no more than this lies between the lips shows the lips only: less than a quarter of a level.
 const SLIVER: f32 = 1e-3;
 
+/// Samples that move less are not moved: less than a level, whatever the picture.
+const STILL: f32 = 1.0 / 256.0;
+
 /// Applies `warp` to the canvas, shown by `opacity` (0..1). The error says what is wrong with the warp.
 pub fn paste(canvas: &mut Canvas, face: &Face, warp: &Warp, opacity: f32) -> Result<(), String> {
     check(warp)?;
@@ -51,32 +54,55 @@ fn check(warp: &Warp) -> Result<(), String> {
     Ok(())
 }
 
-/// What is known at a grid point, next to each other so that one interpolation gives all of it:
-/// displacement of the upper and of the lower side in samples, coverage of both sides before clamping, weight.
-type Knot = [f32; 8];
-const UPPER: usize = 0;
-const LOWER: usize = 2;
-const COVER_UPPER: usize = 4;
-const COVER_LOWER: usize = 5;
-const WEIGHT: usize = 6;
+/// What is known of one side at a grid point, next to each other so that one interpolation gives all of it: displacement
+/// x, y in samples, coverage by this side before clamping, weight.
+type Knot = [f32; 4];
+const COVER: usize = 2;
+const WEIGHT: usize = 3;
 
-fn knots(warp: &Warp, place: &Place, layout: &Layout, opacity: f32) -> Vec<Knot> {
+/// The knots of one side: displacement planes `side`, `side + 1` and edge plane `side / 2`.
+fn knots(warp: &Warp, side: usize, place: &Place, layout: &Layout, opacity: f32) -> Vec<Knot> {
     let count = warp.width * warp.height;
-    let displacement = |n: usize, k: usize| {
-        let d = |n: usize| warp.displacement[n * count + k].clamp(-1.0, 1.0);
-        place.vector(layout, [d(n), d(n + 1)])
-    };
     // An edge is one sample wide: of luma where the luma is, of chroma where the chroma is.
     let [x, y] = place.vector(layout, [1.0, 0.0]);
     let scale = x.hypot(y);
     (0..count)
         .map(|k| {
-            let [ux, uy] = displacement(0, k);
-            let [lx, ly] = displacement(2, k);
-            let cover = |n: usize| warp.edges[n * count + k].clamp(-4.0, 4.0) * scale + 0.5;
-            [ux, uy, lx, ly, cover(0), cover(1), warp.weight[k].clamp(0.0, 1.0) * opacity, 0.0]
+            let d = |n: usize| warp.displacement[n * count + k].clamp(-1.0, 1.0);
+            let [x, y] = place.vector(layout, [d(side), d(side + 1)]);
+            let cover = warp.edges[side / 2 * count + k].clamp(-4.0, 4.0) * scale + 0.5;
+            [x, y, cover, warp.weight[k].clamp(0.0, 1.0) * opacity]
         })
         .collect()
+}
+
+/// What a cell of the grid shows, so that most samples cost little.
+#[derive(Clone, Copy, PartialEq)]
+enum Content {
+    /// The frame as it is.
+    Same,
+    Upper,
+    Lower,
+    Both,
+}
+
+/// The content of the cells, each at the index of its upper left grid point.
+fn contents(width: usize, upper: &[Knot], lower: &[Knot]) -> Vec<Content> {
+    let still = |d: f32| d.abs() <= STILL;
+    let content = |k: usize| {
+        let corners = [k, k + 1, k + width, k + width + 1];
+        let all = |what: &dyn Fn(usize) -> bool| corners.iter().all(|&c| c < upper.len() && what(c));
+        let shows = |this: &[Knot], other: &[Knot]| all(&|c| this[c][COVER] >= 1.0 && other[c][COVER] <= 0.0);
+        let unmoved = |side: &[Knot]| all(&|c| still(side[c][0]) && still(side[c][1]));
+        let (content, side) = match () {
+            _ if all(&|c| upper[c][WEIGHT] <= 0.0) => return Content::Same,
+            _ if shows(upper, lower) => (Content::Upper, upper),
+            _ if shows(lower, upper) => (Content::Lower, lower),
+            _ => return Content::Both,
+        };
+        if unmoved(side) { Content::Same } else { content }
+    };
+    (0..upper.len()).map(content).collect()
 }
 
 /// The mouth's inside in the frame's components, premultiplied, and its alpha.
@@ -95,33 +121,30 @@ fn inner(warp: &Warp, canvas: &Canvas) -> Vec<[f32; 4]> {
         .collect()
 }
 
-/// Bilinear interpolation on a grid.
+/// A place in a cell of the grid, for bilinear interpolation.
 #[derive(Clone, Copy)]
-struct Cell {
+struct Spot {
+    /// The cell's upper left grid point, and the one below it.
     top: usize,
     bottom: usize,
-    fx: f32,
-    fy: f32,
+    shares: [f32; 4],
 }
 
-impl Cell {
-    /// The cell around grid coordinates (x, y), which lie within the grid.
+impl Spot {
+    /// Where the grid coordinates (x, y) lie; they must be within the grid.
     #[inline(always)]
     fn at(x: f32, y: f32, width: usize, height: usize) -> Self {
-        let (x0, y0) = ((x as usize).min(width - 2), (y as usize).min(height - 2));
-        let top = y0 * width + x0;
-        Self { top, bottom: top + width, fx: x - x0 as f32, fy: y - y0 as f32 }
+        let (x0, y0) = ((x as i32).min(width as i32 - 2), (y as i32).min(height as i32 - 2));
+        let (x, y) = (x - x0 as f32, y - y0 as f32);
+        let top = y0 as usize * width + x0 as usize;
+        let xy = x * y;
+        Self { top, bottom: top + width, shares: [1.0 - x - y + xy, x - xy, y - xy, xy] }
     }
 
     #[inline(always)]
-    fn mix<const N: usize>(&self, knots: &[[f32; N]]) -> [f32; N] {
+    fn mix(&self, knots: &[[f32; 4]]) -> [f32; 4] {
         let (top, bottom) = (&knots[self.top..self.top + 2], &knots[self.bottom..self.bottom + 2]);
-        let [a, b, c, d] = [
-            (1.0 - self.fx) * (1.0 - self.fy),
-            self.fx * (1.0 - self.fy),
-            (1.0 - self.fx) * self.fy,
-            self.fx * self.fy,
-        ];
+        let [a, b, c, d] = self.shares;
         std::array::from_fn(|n| top[0][n] * a + top[1][n] * b + bottom[0][n] * c + bottom[1][n] * d)
     }
 }
@@ -136,74 +159,81 @@ fn paste_components<const N: usize>(
 ) {
     let layout = canvas.layouts()[first];
     let (columns, rows) = place.samples(&layout, [0.0; 4]);
-    let knots = knots(warp, place, &layout, opacity);
-    let (across, down) = place.samples(&layout, reach(&knots));
+    let upper = knots(warp, 0, place, &layout, opacity);
+    let lower = knots(warp, 2, place, &layout, opacity);
+    let contents = contents(warp.width, &upper, &lower);
+    let (across, down) = place.samples(&layout, reach(&upper, &lower));
     let Some(source) = canvas.copy::<N>(first, across, down) else { return };
     let (right, bottom) = ((warp.width - 1) as f32, (warp.height - 1) as f32);
-    let to_grid = place.from_samples(&layout).then(&Affine::scale(right, bottom));
+    let to_grid = place.samples_to_fractions(&layout).then(&Affine::scale(right, bottom));
+    let mut row = vec![[0; N]; columns.len()];
     for y in rows {
-        for x in columns.clone() {
-            let [gx, gy] = to_grid.apply([x as f32, y as f32]);
+        canvas.read(first, columns.start, y, &mut row);
+        for (x, sample) in columns.clone().zip(&mut row) {
+            let (x, y) = (x as f32, y as f32);
+            let [gx, gy] = to_grid.apply([x, y]);
             if !(gx >= 0.0 && gx <= right && gy >= 0.0 && gy <= bottom) {
                 continue;
             }
-            let cell = Cell::at(gx, gy, warp.width, warp.height);
-            let knot = cell.mix(&knots);
-            let weight = knot[WEIGHT];
-            if weight <= 0.0 {
-                continue;
-            }
-            let new = sample(&source, [x as f32, y as f32], &knot, || cell.mix(inner), first);
-            let old = source.at(x, y);
+            let spot = Spot::at(gx, gy, warp.width, warp.height);
+            let (new, weight) = match contents[spot.top] {
+                Content::Same => continue,
+                Content::Upper => shift(&source, x, y, spot.mix(&upper)),
+                Content::Lower => shift(&source, x, y, spot.mix(&lower)),
+                Content::Both => {
+                    let (upper, lower) = (spot.mix(&upper), spot.mix(&lower));
+                    (join(&source, x, y, &upper, &lower, || spot.mix(inner), first), upper[WEIGHT])
+                }
+            };
             for n in 0..N {
-                canvas.set(first + n, x, y, old[n] + weight * (new[n] - old[n]));
+                let old = sample[n] as f32;
+                // `as` saturates.
+                sample[n] = (old + weight * (new[n] - old) + 0.5) as u8;
             }
         }
+        canvas.write(first, columns.start, y, &row);
     }
 }
 
 /// How far beyond the crop the displacements read: left, right, top, bottom, in samples.
-fn reach(knots: &[Knot]) -> [f32; 4] {
-    let mut reach = [0.0f32; 4];
-    for knot in knots {
-        for side in [UPPER, LOWER] {
-            for axis in 0..2 {
-                let d = knot[side + axis];
-                reach[2 * axis] = reach[2 * axis].max(-d);
-                reach[2 * axis + 1] = reach[2 * axis + 1].max(d);
-            }
-        }
-    }
-    reach
+fn reach(upper: &[Knot], lower: &[Knot]) -> [f32; 4] {
+    upper.iter().chain(lower).fold([0.0f32; 4], |[left, right, top, bottom], &[x, y, ..]| {
+        [left.max(-x), right.max(x), top.max(-y), bottom.max(y)]
+    })
 }
 
-/// The new components of the sample at `p`.
+/// A sample that one side covers, and its weight.
 #[inline(always)]
-fn sample<const N: usize>(
+fn shift<const N: usize>(source: &Tile<u8, N>, x: f32, y: f32, knot: Knot) -> ([f32; N], f32) {
+    (source.between(x + knot[0], y + knot[1]), knot[WEIGHT])
+}
+
+/// A sample where both sides, or neither, may be.
+#[inline(always)]
+fn join<const N: usize>(
     source: &Tile<u8, N>,
-    p: [f32; 2],
-    knot: &Knot,
+    x: f32,
+    y: f32,
+    upper: &Knot,
+    lower: &Knot,
     inner: impl FnOnce() -> [f32; 4],
     first: usize,
 ) -> [f32; N] {
-    let upper = || source.between(p[0] + knot[UPPER], p[1] + knot[UPPER + 1]);
-    let lower = || source.between(p[0] + knot[LOWER], p[1] + knot[LOWER + 1]);
-    let (mut u, mut l) = (knot[COVER_UPPER].clamp(0.0, 1.0), knot[COVER_LOWER].clamp(0.0, 1.0));
+    let (mut u, mut l) = (upper[COVER].clamp(0.0, 1.0), lower[COVER].clamp(0.0, 1.0));
     if u + l > 1.0 {
         (u, l) = (u / (u + l), l / (u + l));
     }
     let between = 1.0 - u - l;
+    let sides = |u: f32, l: f32| mix(u, || shift(source, x, y, *upper).0, l, || shift(source, x, y, *lower).0);
     if between > SLIVER {
         // What the sides leave free shows the inside, and behind it the nearer side.
         let inner = inner();
         let behind = between * (1.0 - inner[3]);
-        let nearer = ((knot[COVER_UPPER] - knot[COVER_LOWER]) * 0.5 + 0.5).clamp(0.0, 1.0);
-        u += behind * nearer;
-        l += behind * (1.0 - nearer);
-        let sides = mix(u, upper, l, lower);
+        let nearer = ((upper[COVER] - lower[COVER]) * 0.5 + 0.5).clamp(0.0, 1.0);
+        let sides = sides(u + behind * nearer, l + behind * (1.0 - nearer));
         std::array::from_fn(|n| sides[n] + between * inner[first + n])
     } else {
-        mix(u, upper, l, lower)
+        sides(u, l)
     }
 }
 

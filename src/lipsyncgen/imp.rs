@@ -279,7 +279,7 @@ impl ElementImpl for LipsyncGen {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
             gst::subclass::ElementMetadata::new(
                 "Lip-sync generator",
-                "Generic/Video/Audio",
+                "Combiner/Effect/Video",
                 "Makes the faces that facecrop found speak the sound that audiofeatures heard",
                 "The gst-plugin-lipsync developers",
             )

@@ -43,22 +43,34 @@ impl<'a> Canvas<'a> {
     /// A copy of the samples in `columns` × `rows` of the components `first..first + N`, which must have the same
     /// subsampling. Ranges are cut to the component; `None` where nothing is left.
     pub fn copy<const N: usize>(&self, first: usize, columns: Range<usize>, rows: Range<usize>) -> Option<Tile<u8, N>> {
-        let layouts: [Layout; N] = self.layouts.get(first..first + N)?.try_into().ok()?;
-        let columns = columns.start..columns.end.min(layouts[0].width);
-        let rows = rows.start..rows.end.min(layouts[0].height);
-        let mut samples = vec![[0; N]; columns.len() * rows.len()];
-        if samples.is_empty() {
-            return None;
-        }
-        for (y, out) in rows.clone().zip(samples.chunks_exact_mut(columns.len())) {
-            for (n, layout) in layouts.iter().enumerate() {
-                let row = &self.planes[layout.plane][layout.at(columns.start, y)..=layout.at(columns.end - 1, y)];
-                for (sample, &value) in out.iter_mut().zip(row.iter().step_by(layout.step)) {
-                    sample[n] = value;
-                }
+        let layout = self.layouts.get(first)?;
+        let columns = columns.start..columns.end.min(layout.width);
+        let rows = rows.start..rows.end.min(layout.height);
+        Tile::new([columns.start, rows.start], columns.len(), rows.len(), |y, row| {
+            self.read(first, columns.start, rows.start + y, row)
+        })
+    }
+
+    /// Copies a part of row `y` of the components `first..first + N`, from column `x` on, which must lie within them.
+    pub fn read<const N: usize>(&self, first: usize, x: usize, y: usize, row: &mut [[u8; N]]) {
+        for n in 0..N {
+            let layout = &self.layouts[first + n];
+            let samples = &self.planes[layout.plane][layout.at(x, y)..];
+            for (sample, &value) in row.iter_mut().zip(samples.iter().step_by(layout.step)) {
+                sample[n] = value;
             }
         }
-        Tile::new([columns.start, rows.start], columns.len(), rows.len(), samples)
+    }
+
+    /// Puts back what [`Canvas::read`] read.
+    pub fn write<const N: usize>(&mut self, first: usize, x: usize, y: usize, row: &[[u8; N]]) {
+        for n in 0..N {
+            let layout = &self.layouts[first + n];
+            let samples = &mut self.planes[layout.plane][layout.at(x, y)..];
+            for (sample, value) in row.iter().zip(samples.iter_mut().step_by(layout.step)) {
+                *value = sample[n];
+            }
+        }
     }
 
     /// Sets sample (x, y) of component `c`, rounding and clamping `value`. (x, y) must lie within the component.
@@ -67,14 +79,5 @@ impl<'a> Canvas<'a> {
         let layout = &self.layouts[c];
         // `as` saturates.
         self.planes[layout.plane][layout.at(x, y)] = (value + 0.5) as u8;
-    }
-
-    /// Moves sample (x, y) of component `c` by `weight` (0..1) towards `value`. (x, y) must lie within the component.
-    #[inline]
-    pub fn mix(&mut self, c: usize, x: usize, y: usize, value: f32, weight: f32) {
-        let layout = &self.layouts[c];
-        let sample = &mut self.planes[layout.plane][layout.at(x, y)];
-        let old = *sample as f32;
-        *sample = (old + weight * (value - old) + 0.5) as u8;
     }
 }

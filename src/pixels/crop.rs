@@ -22,10 +22,19 @@ pub enum Sampling {
 /// A picture that shrinks another more than this leaves samples out.
 const MAX_TAPS: f32 = 16.0;
 
-/// How many samples lie under a pixel whose side is the vector `side`, in samples: at least 1.
-pub fn taps(side: [f32; 2]) -> usize {
+/// Points spread evenly over a pixel that `map` maps to samples, as offsets from the map of the pixel's upper left corner:
+/// in each direction as many as the pixel is samples wide, at least 1.
+pub fn taps(map: &Affine) -> Vec<[f32; 2]> {
+    let [a, b, _, d, e, _] = map.0;
     // Not one more for a rounding error; NaN becomes 1.
-    ((side[0].hypot(side[1]) - 1e-3).ceil().min(MAX_TAPS) as usize).max(1)
+    let count = |x: f32, y: f32| ((x.hypot(y) - 1e-3).ceil().min(MAX_TAPS) as usize).max(1);
+    let (across, down) = (count(a, d), count(b, e));
+    let point = |k: usize| {
+        let x = ((k % across) as f32 + 0.5) / across as f32;
+        let y = ((k / across) as f32 + 0.5) / down as f32;
+        [a * x + b * y, d * x + e * y]
+    };
+    (0..across * down).map(point).collect()
 }
 
 /// Cuts `width` × `height` pixels out of `frame`.
@@ -74,23 +83,22 @@ fn sample_row<const N: usize>(
     out: &mut [[f32; 3]],
     first: usize,
 ) {
-    let map = crop_to_frame.then(&components[0].layout.from_frame());
-    let [ax, bx, _, ay, by, _] = map.0;
-    let (across, down) = match sampling {
-        Sampling::Bilinear => (1, 1),
-        Sampling::Area => (taps([ax, ay]), taps([bx, by])),
+    let map = crop_to_frame.then(&components[0].layout.frame_to_samples());
+    let [a, b, c, d, e, f] = map.0;
+    let taps = match sampling {
+        Sampling::Bilinear => vec![[0.5 * (a + b), 0.5 * (d + e)]],
+        Sampling::Area => taps(&map),
     };
-    let scale = 1.0 / (across * down) as f32 / (1u32 << (2 * WEIGHT_BITS)) as f32;
+    let scale = 1.0 / taps.len() as f32 / (1u32 << (2 * WEIGHT_BITS)) as f32;
+    let (left, top) = (b * j as f32 + c, e * j as f32 + f);
     for (i, sample) in out.iter_mut().enumerate() {
+        let (x, y) = (a * i as f32 + left, d * i as f32 + top);
         let mut sum = [0.0; N];
-        for l in 0..down {
-            let y = j as f32 + (l as f32 + 0.5) / down as f32;
-            for k in 0..across {
-                let x = i as f32 + (k as f32 + 0.5) / across as f32;
-                let values = bilinear(&components, map.apply([x, y]));
-                for n in 0..N {
-                    sum[n] += values[n] as f32;
-                }
+        for tap in &taps {
+            let values = bilinear(&components, [x + tap[0], y + tap[1]]);
+            for n in 0..N {
+                // Less than 2^31, and signed because the processor has an instruction for that.
+                sum[n] += values[n] as i32 as f32;
             }
         }
         for n in 0..N {
@@ -110,9 +118,11 @@ fn bilinear<const N: usize>(components: &[Component; N], p: [f32; 2]) -> [u32; N
     // In this order NaN becomes 0.
     let x = p[0].max(0.0).min((layout.width - 1) as f32);
     let y = p[1].max(0.0).min((layout.height - 1) as f32);
-    let (x0, y0) = (x as usize, y as usize);
-    let wx = ((x - x0 as f32) * ONE as f32) as u32;
-    let wy = ((y - y0 as f32) * ONE as f32) as u32;
+    // By way of i32 because the processor has an instruction for that.
+    let (x0, y0) = (x as i32, y as i32);
+    let wx = ((x - x0 as f32) * ONE as f32) as i32 as u32;
+    let wy = ((y - y0 as f32) * ONE as f32) as i32 as u32;
+    let (x0, y0) = (x0 as usize, y0 as usize);
     let right = (x0 + 1 < layout.width) as usize;
     let below = (y0 + 1 < layout.height) as usize;
     components.each_ref().map(|c| {
@@ -129,6 +139,8 @@ fn bilinear<const N: usize>(components: &[Component; N], p: [f32; 2]) -> [u32; N
 
 #[cfg(test)]
 mod tests {
+    use gst_video::{VideoFormat, VideoInfo};
+
     use super::*;
     use crate::pixels::FORMATS;
     use crate::pixels::testing::{Picture, ramp};
@@ -155,6 +167,32 @@ mod tests {
                         let error = rgb[c].abs_diff(want[c]);
                         assert!(!inside || error <= 2, "{format} {colorimetry} ({x}, {y}): {rgb:?}, not {want:?}");
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn colours_are_those_of_the_reference_converter() {
+        gst::init().unwrap();
+        let source =
+            Picture::new(VideoFormat::Rgb, 48, 32, "sRGB", |x, y| [5 * (x / 8 * 8) as u8, 7 * (y / 8 * 8) as u8, 90]);
+        let rgb_caps = source.info.to_caps().unwrap();
+        let sample = gst::Sample::builder().buffer(&source.buffer).caps(&rgb_caps).build();
+        for &format in FORMATS.iter().filter(|f| !f.to_str().contains("RGB") && !f.to_str().contains("BGR")) {
+            for colorimetry in ["bt601", "bt709", "bt2020", "1:4:0:0", "1:3:7:1"] {
+                let wanted =
+                    VideoInfo::builder(format, 48, 32).colorimetry(&colorimetry.parse().unwrap()).build().unwrap();
+                let converted = gst_video::convert_sample(&sample, &wanted.to_caps().unwrap(), None).unwrap();
+                let buffer = converted.buffer().unwrap();
+                let frame = VideoFrameRef::from_buffer_ref_readable(buffer, &wanted).unwrap();
+                let crop = crop_rgb(&frame, &Affine::IDENTITY, 48, 32, Sampling::Bilinear);
+                for (k, rgb) in crop.data.chunks_exact(3).enumerate() {
+                    let (x, y) = (k % 48, k / 48);
+                    let want = source.rgb(x, y);
+                    let inside = (2..6).contains(&(x % 8)) && (2..6).contains(&(y % 8));
+                    let near = (0..3).all(|c| rgb[c].abs_diff(want[c]) <= 4);
+                    assert!(!inside || near, "{format} {colorimetry} ({x}, {y}): {rgb:?}, not {want:?}");
                 }
             }
         }

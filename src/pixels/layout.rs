@@ -59,13 +59,13 @@ impl Layout {
     }
 
     /// From this component's samples, (0, 0) being the *centre* of the first one, to frame coordinates.
-    pub fn to_frame(&self) -> Affine {
+    pub fn samples_to_frame(&self) -> Affine {
         let [sx, sy] = self.sub.map(|s| s as f32);
         Affine([sx, 0.0, 0.5 * sx, 0.0, sy, 0.5 * sy])
     }
 
     /// From frame coordinates to this component's: (0, 0) is the *centre* of the first sample.
-    pub fn from_frame(&self) -> Affine {
+    pub fn frame_to_samples(&self) -> Affine {
         let [sx, sy] = self.sub;
         Affine([1.0 / sx as f32, 0.0, -0.5, 0.0, 1.0 / sy as f32, -0.5])
     }
