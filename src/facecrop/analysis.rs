@@ -228,8 +228,9 @@ fn detect(
             let in_frame = |b: &Rect| Rect::new(b.x * scale, b.y * scale, b.w * scale, b.h * scale);
             found = boxes.iter().map(|b| Placement::from_seeta(&in_frame(b))).collect();
         }
-        // One so large proves that no larger one was too small to be seen.
-        if boxes.iter().any(|b| b.w >= SAFELY * MIN_FACE as f32) {
+        // One so large proves that no larger one was too small to be seen; a face that is followed is the one.
+        let certain = boxes.iter().any(|b| b.w >= SAFELY * MIN_FACE as f32);
+        if certain || !boxes.is_empty() && tracker.is_following() {
             break;
         }
     }
