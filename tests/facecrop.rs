@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gst::prelude::*;
@@ -34,7 +34,7 @@ fn run(description: &str) -> (Vec<Frame>, Vec<gst::Message>) {
 
 fn error(messages: &[gst::Message]) -> Option<String> {
     messages.iter().find_map(|m| match m.view() {
-        gst::MessageView::Error(e) => Some(e.error().to_string()),
+        gst::MessageView::Error(e) => Some(format!("{} {}", e.error(), e.debug().unwrap_or_default())),
         _ => None,
     })
 }
@@ -123,5 +123,310 @@ fn mouths_are_found_in_every_clip() {
         );
         assert!(found >= 0.99, "{name}: found in {found} of the frames");
         assert!(mean <= 2.5 && p95 <= 4.5, "{name}: {mean} {p95}");
+    }
+}
+
+/// Root mean square, in per cent of the box's width, of what moves faster than three frames. Each frame has a face.
+fn jitter(frames: &[Frame], landmarks: std::ops::Range<usize>) -> f32 {
+    let faces: Vec<&Face> = frames.iter().map(|f| &*f.faces[0]).collect();
+    let mut squares = Vec::new();
+    for three in faces.windows(3) {
+        for i in landmarks.clone() {
+            let fast = |k: usize| three[1].landmarks[i][k] - three.iter().map(|f| f.landmarks[i][k]).sum::<f32>() / 3.0;
+            squares.push((fast(0).powi(2) + fast(1).powi(2)) / three[1].bbox.w.powi(2));
+        }
+    }
+    100.0 * (squares.iter().sum::<f32>() / squares.len() as f32).sqrt()
+}
+
+#[test]
+fn a_face_that_hardly_moves_is_still() {
+    let Some(file) = common::media("video/synthetic_woman_576x768_25fps_noaudio.mp4") else { return };
+    let mut found = Vec::new();
+    for smoothing in ["0", "0.5"] {
+        let (frames, _) = run(&format!("{} ! facecrop smoothing={smoothing} ! appsink name=out", decoded(&file)));
+        let (mouth, all) = (jitter(&frames, 48..68), jitter(&frames, 0..68));
+        println!("smoothing {smoothing}: jitter of the mouth {mouth:.3} %, of all points {all:.3} %");
+        found.push(all);
+    }
+    assert!(found[1] <= 0.1 && found[1] < 0.8 * found[0], "{found:?}");
+}
+
+#[test]
+fn what_is_no_face_is_passed_untouched() {
+    let Some(file) = common::media("portrait/noface_cat_1080x1439.jpg") else { return };
+    for select in ["largest", "all"] {
+        let (frames, messages) = run(&format!(
+            "{} ! imagefreeze num-buffers=60 ! facecrop face-select={select} ! appsink name=out",
+            decoded(&file)
+        ));
+        assert_eq!((frames.len(), error(&messages)), (60, None));
+        assert!(frames.iter().all(|f| f.faces.is_empty()), "{select}");
+        assert_eq!(events(&messages), []);
+    }
+}
+
+#[test]
+fn all_faces_are_found_where_all_are_wanted() {
+    let name = "portrait/four_people_1024x484.jpg";
+    let (Some(file), Some(truth)) = (common::media(name), Truth::of(name)) else { return };
+    for (select, count) in [("all", 4), ("largest", 1), ("central", 1), ("track", 1)] {
+        let (frames, messages) = run(&format!(
+            "{} ! imagefreeze num-buffers=30 ! facecrop face-select={select} ! appsink name=out",
+            decoded(&file)
+        ));
+        assert_eq!(error(&messages), None);
+        for frame in &frames {
+            assert_eq!(frame.faces.len(), count, "{select}");
+            for face in &frame.faces {
+                let near = |t: &&TrueFace| {
+                    let ([x, y], [u, v]) = (t.kps[3], face.landmarks[48]);
+                    (x - u).hypot(y - v) < 0.05 * (t.r#box[2] - t.r#box[0])
+                };
+                assert!(truth.frames[0].iter().any(|t| near(&t)), "{select}: {:?}", face.bbox);
+                assert_eq!((face.weight, face.reason), (1.0, None), "{select}");
+            }
+        }
+        assert_eq!(events(&messages).len(), count, "{select}");
+    }
+}
+
+#[test]
+fn stills_are_found() {
+    for (name, limit) in [
+        ("portrait/man_generated_1024x1536.png", 4.0),
+        ("portrait/painting_monalisa_720x1280.jpg", 4.0),
+        ("portrait/painted_woman_508x504.png", 4.0),
+        ("portrait/cartoon3d_boy_852x852.jpg", 4.0),
+    ] {
+        let (Some(file), Some(truth)) = (common::media(name), Truth::of(name)) else { return };
+        let (frames, _) = run(&format!("{} ! facecrop ! appsink name=out", decoded(&file)));
+        let (errors, found) = errors(&frames, &truth);
+        println!("{name}: found {found}, corners {errors:.2?} %");
+        assert!(found == 1.0 && errors.iter().all(|&e| e <= limit), "{name}: {errors:?}");
+    }
+}
+
+#[test]
+fn the_same_frames_give_the_same_faces() {
+    let Some(file) = common::media("video/man_expressions_480x480_30fps.mp4") else { return };
+    let once = || {
+        let (frames, _) = run(&format!("{} ! facecrop face-select=all ! appsink name=out", decoded(&file)));
+        let faces = frames.iter().flat_map(|f| &f.faces);
+        faces
+            .map(|f| (f.track, f.bbox, f.landmarks, f.pose, f.confidence, f.weight, f.crop_to_frame, f.crop.clone()))
+            .collect::<Vec<_>>()
+    };
+    let (first, second) = (once(), once());
+    assert!(first.len() > 200 && first == second);
+}
+
+#[test]
+fn every_frame_leaves_with_its_time() {
+    let Some(file) = common::media("video/man_expressions_480x480_30fps.mp4") else { return };
+    let times = |element: &str| {
+        let (frames, _) = run(&format!("{} ! {element} ! appsink name=out", decoded(&file)));
+        frames.iter().map(|f| f.pts).collect::<Vec<_>>()
+    };
+    assert_eq!(times("facecrop"), times("identity"));
+}
+
+/// A still, `count` frames of it, scaled to `width` × `height`.
+fn still(file: &Path, count: u32, width: u32, height: u32) -> String {
+    format!(
+        "{} ! imagefreeze num-buffers={count} ! videoscale ! video/x-raw,format=I420,width={width},height={height},\
+         pixel-aspect-ratio=1/1,framerate=25/1",
+        decoded(file)
+    )
+}
+
+#[test]
+fn a_cut_pops_and_a_scene_without_faces_has_none() {
+    let Some(face) = common::media("portrait/painted_woman_508x504.png") else { return };
+    let black = |count| {
+        format!(
+            "videotestsrc pattern=black num-buffers={count} ! \
+             video/x-raw,format=I420,width=508,height=504,pixel-aspect-ratio=1/1,framerate=25/1"
+        )
+    };
+    let (frames, messages) = run(&format!(
+        "concat name=c ! facecrop ! appsink name=out  {} ! c.  {} ! c.  {} ! c.",
+        black(7),
+        still(&face, 6, 508, 504),
+        black(5)
+    ));
+    assert_eq!(error(&messages), None);
+    let weights: Vec<Option<f32>> = frames.iter().map(|f| f.faces.first().map(|f| f.weight)).collect();
+    let expected: Vec<Option<f32>> = [vec![None; 7], vec![Some(1.0); 6], vec![None; 5]].into_iter().flatten().collect();
+    assert_eq!(weights, expected);
+    assert_eq!(events(&messages), [("face-found".into(), 0), ("face-lost".into(), 0)]);
+}
+
+#[test]
+fn the_size_may_change_midstream() {
+    let Some(face) = common::media("portrait/painted_woman_508x504.png") else { return };
+    let (frames, messages) = run(&format!(
+        "concat name=c ! facecrop ! appsink name=out  {} ! c.  {} ! c.",
+        still(&face, 5, 508, 504),
+        still(&face, 5, 255, 253)
+    ));
+    assert_eq!((frames.len(), error(&messages)), (10, None));
+    let width = |k: usize| frames[k].faces.first().map(|f| (f.weight, f.bbox.w)).unwrap();
+    assert_eq!((width(0).0, width(5).0), (1.0, 1.0));
+    let ratio = width(0).1 / width(9).1;
+    assert!((1.9..2.1).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn a_small_face_says_so() {
+    let Some(face) = common::media("portrait/painted_woman_508x504.png") else { return };
+    let (frames, _) = run(&format!("{} ! facecrop min-face-size=400 ! appsink name=out", still(&face, 5, 508, 504)));
+    // It is not even looked for at a size at which it could be found.
+    assert!(frames.iter().all(|f| f.faces.iter().all(|f| f.weight == 0.0 && f.reason == Some(Reason::TooSmall))));
+}
+
+#[test]
+fn neither_the_pixels_nor_a_gap_are_touched() {
+    common::init();
+    let mut harness = gst_check::Harness::new("facecrop");
+    harness.set_src_caps_str("video/x-raw,format=I420,width=64,height=48,framerate=25/1");
+    for flags in [gst::BufferFlags::empty(), gst::BufferFlags::GAP] {
+        let mut buffer = gst::Buffer::from_slice(vec![77u8; 64 * 48 * 3 / 2]);
+        buffer.get_mut().unwrap().set_flags(flags);
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
+        let pointer = buffer.map_readable().unwrap().as_ptr();
+        let out = harness.push_and_pull(buffer).unwrap();
+        let map = out.map_readable().unwrap();
+        assert_eq!(map.as_ptr(), pointer);
+        assert!(map.iter().all(|&v| v == 77));
+        assert_eq!(out.flags().contains(gst::BufferFlags::GAP), flags == gst::BufferFlags::GAP);
+        assert!(FaceMeta::faces(&out).is_empty());
+    }
+}
+
+/// A model whose crop is the face's box, 10 px longer, at 96 × 80. The folder goes when this does.
+struct BoxModel(PathBuf);
+
+impl BoxModel {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("facecrop-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let manifest = r#"
+            name = "boxed"
+            [audiofeatures]
+            id = "boxed-mel"
+            kind = "log-mel"
+            sample-rate = 16000
+            n-fft = 512
+            hop-length = 160
+            center = "zero"
+            n-mels = 80
+            mel-scale = "htk"
+            mel-norm = "none"
+            f-min = 0
+            f-max = 8000
+            power = 2
+            level = { floor = 1e-5 }
+            [facecrop]
+            size = [96, 80]
+            rule = "box"
+            pad = { bottom = "10px" }
+            [[lipsyncgen.graph]]
+            file = "graph.onnx"
+            [lipsyncgen.output]
+            kind = "image"
+            name = "out"
+            range = [0, 1]
+        "#;
+        std::fs::write(folder.join("model.toml"), manifest).unwrap();
+        std::fs::write(folder.join("graph.onnx"), b"never opened here").unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for BoxModel {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_region_is_taken_at_its_word() {
+    let Some(cat) = common::media("portrait/noface_cat_1080x1439.jpg") else { return };
+    let model = BoxModel::new("region");
+    let (frames, messages) = run(&format!(
+        "{} ! imagefreeze num-buffers=3 ! facecrop region=400,300,250,300 model={} ! appsink name=out",
+        decoded(&cat),
+        model.0.display()
+    ));
+    assert_eq!((frames.len(), error(&messages)), (3, None));
+    for frame in &frames {
+        let face = frame.faces.first().expect("the region is a face");
+        assert_eq!((face.crop.width, face.crop.height, face.weight), (96, 80, 1.0));
+        assert_eq!([face.bbox.x, face.bbox.y, face.bbox.w, face.bbox.h], [400.0, 300.0, 250.0, 300.0]);
+        let corners = [face.crop_to_frame.apply([0.0, 0.0]), face.crop_to_frame.apply([96.0, 80.0])];
+        assert_eq!(corners, [[400.0, 300.0], [650.0, 610.0]]);
+    }
+}
+
+#[test]
+fn the_generator_names_the_model() {
+    common::init();
+    let folder = BoxModel::new("asked");
+    let other = BoxModel::new("own");
+    let named = Model::open(folder.0.to_str().unwrap()).unwrap();
+    for own in ["", &format!("model={}", other.0.display())] {
+        let source = "videotestsrc num-buffers=2 ! video/x-raw,format=I420,width=64,height=48";
+        let pipeline =
+            gst::parse::launch(&format!("{source} ! facecrop {own} region=0,0,60,40 ! appsink name=out sync=false"))
+                .unwrap()
+                .downcast::<gst::Pipeline>()
+                .unwrap();
+        let sink = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        let named = named.clone();
+        let answer = move |_: &gst::Pad, info: &mut gst::PadProbeInfo| match info.query_mut() {
+            Some(query) => {
+                let answered = model::answer(query, Some(named.clone()));
+                if answered { gst::PadProbeReturn::Handled } else { gst::PadProbeReturn::Ok }
+            }
+            None => gst::PadProbeReturn::Ok,
+        };
+        sink.static_pad("sink")
+            .unwrap()
+            .add_probe(gst::PadProbeType::QUERY_DOWNSTREAM | gst::PadProbeType::PUSH, answer);
+        let _ = pipeline.set_state(gst::State::Playing);
+        let sample = sink.pull_sample();
+        let messages: Vec<_> = std::iter::from_fn(|| pipeline.bus().unwrap().pop()).collect();
+        pipeline.set_state(gst::State::Null).unwrap();
+        if own.is_empty() {
+            let sample = sample.unwrap_or_else(|_| panic!("{:?}", error(&messages)));
+            let faces = FaceMeta::faces(sample.buffer().unwrap());
+            assert_eq!(faces.first().map(|f| &f.model.folder), Some(&folder.0));
+        } else {
+            let error = error(&messages).expect("two models are an error");
+            let named = |f: &BoxModel| error.contains(f.0.to_str().unwrap());
+            assert!(sample.is_err() && named(&folder) && named(&other), "{error}");
+        }
+    }
+}
+
+#[test]
+fn mistakes_are_named_before_anything_plays() {
+    common::init();
+    let failure = |properties: &str| {
+        let pipeline = gst::parse::launch(&format!("videotestsrc ! facecrop {properties} ! fakesink")).unwrap();
+        assert!(pipeline.set_state(gst::State::Ready).is_err(), "{properties}");
+        let bus = pipeline.bus().unwrap();
+        let messages: Vec<_> = std::iter::from_fn(|| bus.pop()).collect();
+        pipeline.set_state(gst::State::Null).unwrap();
+        error(&messages).unwrap_or_default()
+    };
+    for (properties, words) in [
+        ("model=no-such-model", "no-such-model"),
+        ("detector=/no/such/folder", "/no/such/folder"),
+        ("region=1,2,3", "1,2,3"),
+    ] {
+        let error = failure(properties);
+        assert!(error.contains(words), "{properties}: {error}");
     }
 }

@@ -10,7 +10,7 @@ PATH="$PATH:$HOME/.cargo/bin"
 
 echo '== style and lints'
 cargo fmt --check
-cargo clippy --all-targets --quiet -- -D warnings
+cargo clippy --all-targets --features test-runtime --quiet -- -D warnings
 scripts=(setup.sh pipelines/*.sh tests/*.sh .ci/run)
 if command -v shellcheck > /dev/null; then
     shellcheck "${scripts[@]}"
@@ -19,7 +19,7 @@ else
 fi
 
 echo '== elements'
-G_DEBUG=fatal-criticals cargo test --quiet
+G_DEBUG=fatal-criticals cargo test --quiet --features test-runtime
 
 for test in tests/*.sh; do
     [ "$test" != tests/run.sh ] || continue

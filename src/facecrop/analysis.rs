@@ -29,11 +29,14 @@ const INTERVAL_NO_FACE: u64 = 10;
 /// After so many detections without a face there is no hurry.
 const PATIENCE: u32 = 10;
 
-/// Widths of the pictures that the detector gets, one after the other until it finds a face.
+/// A face that much larger than the smallest that the detector sees is not missed.
+const SAFELY: f32 = 1.5;
+
+/// Widths of the pictures that the detector gets, one after the other until it finds a face for certain.
 const WIDTHS: [usize; 2] = [320, 640];
-/// Faces that are too small for those are looked for only where a scene begins and at every so many-th detection, …
+/// Faces that are too small for those are looked for where a scene begins and at every so many-th detection, …
 const THOROUGH: u32 = 4;
-/// … in a picture of at most so many pixels.
+/// … in a picture of so many pixels.
 const MAX_PIXELS: f32 = 1280.0 * 720.0;
 
 /// What the user set.
@@ -58,6 +61,8 @@ pub struct Analysis {
     tracker: Tracker,
     /// Frames until the next detection.
     countdown: u64,
+    /// Detections in this scene.
+    detections: u32,
     /// Detections without a face in a row.
     faceless: u32,
 }
@@ -71,6 +76,7 @@ impl Analysis {
             cuts: CutDetector::default(),
             tracker: Tracker::default(),
             countdown: 0,
+            detections: 0,
             faceless: 0,
         })
     }
@@ -84,6 +90,7 @@ impl Analysis {
     fn begin_scene(&mut self) {
         self.tracker.reset();
         self.countdown = 0;
+        self.detections = 0;
         self.faceless = 0;
     }
 
@@ -109,6 +116,8 @@ impl Analysis {
             min_width: if region.is_some() { 0.0 } else { config.min_face_size as f32 },
             smoothing: config.smoothing,
             region,
+            // A crop of the region itself needs no landmarks.
+            trusted: region.is_some() && matches!(model.manifest.facecrop.rule, CropRule::Box { .. }),
         };
         let net = &mut self.net;
         let measure: tracker::Measure<String> = &mut |p| net.run(frame, p).map_err(|e| e.to_string());
@@ -121,8 +130,12 @@ impl Analysis {
         if due {
             let found = match region {
                 Some(region) => vec![region],
-                None => detect(&self.detector, frame, config, &self.tracker, self.faceless)?,
+                None => {
+                    let thorough = self.detections.is_multiple_of(THOROUGH);
+                    detect(&self.detector, frame, config, &self.tracker, thorough)?
+                }
             };
+            self.detections = self.detections.wrapping_add(1);
             let middle = [frame.width() as f32 / 2.0, frame.height() as f32 / 2.0];
             self.tracker.detected(found, &choice, middle, measure)?;
             self.faceless = if self.tracker.is_following() { 0 } else { self.faceless.saturating_add(1) };
@@ -178,38 +191,46 @@ impl Analysis {
     }
 }
 
-/// Asks the detector at rising resolution until it has found what is wanted.
+/// Asks the detector at rising resolution until it has found something.
 fn detect(
     detector: &Detector,
     frame: &VideoFrameRef<&gst::BufferRef>,
     config: &Config,
     tracker: &Tracker,
-    faceless: u32,
+    thorough: bool,
 ) -> Result<Vec<Placement>, String> {
     let (frame_width, frame_height) = (frame.width() as f32, frame.height() as f32);
-    // Wide enough for the smallest face that counts, and no wider.
-    let wide_enough = (frame_width * MIN_FACE as f32 / config.min_face_size.max(1) as f32).min(frame_width);
-    let most = (MAX_PIXELS * frame_width / frame_height).sqrt().min(wide_enough) as usize;
-    let widths = WIDTHS.iter().copied().chain([most].into_iter().filter(|&w| w > WIDTHS[1] && faceless % THOROUGH == 0));
-    // A face that is followed must not be missed only because it is small; half again as large as needed is safe.
-    let known = tracker.smallest().map_or(0.0, |w| 1.5 * MIN_FACE as f32 * frame_width / w.max(1.0)) as usize;
+    // The picture's width at which a face `w` px wide in the frame is found.
+    let needed = |w: f32| frame_width * MIN_FACE as f32 / w.max(1.0);
+    // A followed face must not be missed only because it is small.
+    let followed = tracker.smallest().map_or(0.0, |w| SAFELY * needed(w)) as usize;
+    let mut widths = WIDTHS.to_vec();
+    if thorough || followed > WIDTHS[1] {
+        widths.push((MAX_PIXELS * frame_width / frame_height).sqrt() as usize);
+    }
+    // No wider than the frame, nor than the smallest face that counts asks for.
+    let enough = needed(config.min_face_size as f32).min(frame_width) as usize;
+    widths.iter_mut().for_each(|w| *w = (*w).min(enough));
+    widths.sort_unstable();
+    widths.dedup();
+    let least = match config.select {
+        FaceSelect::Largest | FaceSelect::Track => followed,
+        // Small ones beside a large one count too.
+        FaceSelect::Central | FaceSelect::All => usize::MAX,
+    };
+    let start = widths.iter().position(|&w| w >= least).unwrap_or(widths.len() - 1);
     let mut found = Vec::new();
-    let mut last = 0;
-    for width in widths.map(|w| w.min(wide_enough as usize).max(1)) {
-        if width == last {
-            break;
-        }
-        last = width;
+    for &width in &widths[start..] {
         let gray = luma(frame, width);
         let scale = frame_width / gray.width as f32;
         let boxes = detector.detect(gray)?;
-        found = boxes
-            .iter()
-            .map(|b| Placement::from_seeta(&Rect::new(b.x * scale, b.y * scale, b.w * scale, b.h * scale)))
-            .collect();
-        // With all faces wanted, small ones beside a large one count too.
-        let thorough = width >= known.min(WIDTHS[1]) && (config.select != FaceSelect::All || width >= WIDTHS[1]);
-        if !found.is_empty() && thorough {
+        if !boxes.is_empty() {
+            let in_frame = |b: &Rect| Rect::new(b.x * scale, b.y * scale, b.w * scale, b.h * scale);
+            found = boxes.iter().map(|b| Placement::from_seeta(&in_frame(b))).collect();
+        }
+        // One so large proves that no larger one was too small to be seen; a face that is followed is the one.
+        let certain = boxes.iter().any(|b| b.w >= SAFELY * MIN_FACE as f32);
+        if certain || !boxes.is_empty() && tracker.is_following() {
             break;
         }
     }

@@ -11,8 +11,9 @@ use crate::pixels::{Sampling, crop_rgb};
 const GRID: [usize; 2] = [48, 27];
 
 /// Mean difference per sample (of 255) by which a frame must differ more from the last one than that did from the one before.
-/// On the test clips neighbours differ by up to 14, joined clips by 38 or more.
-const THRESHOLD: f32 = 25.0;
+/// Within six clips of talking heads that is up to 3, from one clip to another 49 and more. A cut that is taken for motion
+/// costs a face its track at worst; motion that is taken for a cut costs a detection.
+const THRESHOLD: f32 = 15.0;
 
 /// Remembers what the next frame is compared with.
 #[derive(Clone, Debug, Default)]
@@ -48,13 +49,13 @@ mod tests {
     #[test]
     fn only_the_first_frame_of_a_scene_is_a_cut() {
         let mut cuts = CutDetector::default();
-        let found: Vec<bool> = [50, 52, 120, 121, 123, 60].map(|v| cuts.compare(vec![v; 100])).into();
+        let found: Vec<bool> = [50, 52, 70, 75, 80, 40].map(|v| cuts.compare(vec![v; 100])).into();
         assert_eq!(found, [false, false, true, false, false, true]);
     }
 
     #[test]
     fn steady_motion_is_no_cut() {
         let mut cuts = CutDetector::default();
-        assert!((0..10).map(|k| cuts.compare(vec![20 * k; 100])).all(|cut| !cut));
+        assert!((0..10).map(|k| cuts.compare(vec![12 * k; 100])).all(|cut| !cut));
     }
 }

@@ -42,9 +42,12 @@ pub fn target(width: f32, min_width: f32, pose: Pose, confidence: f32) -> (f32, 
         (1.0 - ramp(pose.yaw.abs(), 35.0, 50.0), Reason::TurnedAway),
         (ramp(confidence, 0.1, 0.5), Reason::Uncertain),
     ];
-    checks.into_iter().fold((1.0, None), |least, (value, reason)| {
-        if value < least.0 { (value, Some(reason)) } else { least }
-    })
+    checks.into_iter().fold(
+        (1.0, None),
+        |least, (value, reason)| {
+            if value < least.0 { (value, Some(reason)) } else { least }
+        },
+    )
 }
 
 /// 0 up to `low` (and for NaN), 1 from `high`, a line between.

@@ -111,8 +111,8 @@ impl FaceCrop {
         let wrong = |e: String| gst::error_msg!(gst::LibraryError::Settings, ["{e}"]);
         settings.config().map_err(wrong)?;
         let own = settings.model.as_deref().map(Model::open).transpose()?;
-        let analysis = Analysis::open(&settings.detector)
-            .map_err(|e| gst::error_msg!(gst::ResourceError::NotFound, ["{e}"]))?;
+        let analysis =
+            Analysis::open(&settings.detector).map_err(|e| gst::error_msg!(gst::ResourceError::NotFound, ["{e}"]))?;
         self.model.lock().own = own;
         *self.analysis.lock() = Some(analysis);
         Ok(())
@@ -152,13 +152,14 @@ impl FaceCrop {
     /// Time since the last frame; 0 at the first one and where time did not go on.
     fn time_step(&self, buffer: &gst::BufferRef) -> (Option<gst::ClockTime>, Duration) {
         let segment = self.obj().segment();
-        let time = segment
-            .downcast_ref::<gst::ClockTime>()
-            .and_then(|segment| segment.to_running_time(buffer.pts()));
+        let time = segment.downcast_ref::<gst::ClockTime>().and_then(|segment| segment.to_running_time(buffer.pts()));
         let mut state = self.state.lock();
-        let frame = state.info.as_ref().map(|info| info.fps()).filter(|fps| fps.numer() > 0 && fps.denom() > 0).map(
-            |fps| Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer())),
-        );
+        let frame = state
+            .info
+            .as_ref()
+            .map(|info| info.fps())
+            .filter(|fps| fps.numer() > 0 && fps.denom() > 0)
+            .map(|fps| Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer())));
         let step = match (time, state.last_time) {
             (Some(now), Some(last)) => now.saturating_sub(last).into(),
             (Some(_), None) => Duration::ZERO,
@@ -415,8 +416,7 @@ impl BaseTransformImpl for FaceCrop {
             let analysis = analysis.as_mut().ok_or(gst::FlowError::Flushing)?;
             analysis.process(&frame, step, &config, &model).map(|faces| (faces, analysis.take_events()))
         };
-        let (faces, events) =
-            result.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Failed, ["{e}"])))?;
+        let (faces, events) = result.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Failed, ["{e}"])))?;
         for face in faces {
             gst::trace!(CAT, imp = self, "face {} at {:?}, weight {}", face.track, face.bbox, face.weight);
             FaceMeta::add(buffer, Arc::new(face));

@@ -12,7 +12,9 @@ pub fn parse(text: &str) -> Result<Option<Rect>, String> {
         text.split(',').map(|n| n.trim().parse().ok().filter(|v: &f32| v.abs() <= 65_536.0)).collect();
     match numbers.as_deref() {
         Some(&[x, y, w, h]) if w >= 1.0 && h >= 1.0 => Ok(Some(Rect::new(x, y, w, h))),
-        _ => Err(format!("region = \"{text}\": expected x,y,w,h in pixels with w and h of at least 1, such as 100,50,200,200")),
+        _ => Err(format!(
+            "region = \"{text}\": expected x,y,w,h in pixels with w and h of at least 1, such as 100,50,200,200"
+        )),
     }
 }
 

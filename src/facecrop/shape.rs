@@ -195,7 +195,6 @@ fn det3(m: &[[f64; 3]; 3]) -> f64 {
 }
 
 /// The mean face at `placement`.
-#[cfg(test)]
 pub fn mean_face(placement: Placement) -> Landmarks {
     MEAN.map(|p| placement.to_frame().apply(p))
 }

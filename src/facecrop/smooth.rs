@@ -4,6 +4,7 @@
 //! The "1 € filter" (Casiez, Roussel, Vogel, CHI 2012): a first-order low-pass whose cut-off frequency grows with speed.
 //! The face's placement and its shape relative to that are smoothed apart, so that a nod does not count as speech.
 
+use std::array;
 use std::f32::consts::{PI, TAU};
 
 use super::shape::{Landmarks, Placement};
@@ -31,15 +32,13 @@ impl<const N: usize> OneEuro<N> {
     /// `unit`: how much of each number is one face width. `dt` in seconds, > 0; `cutoff`: Hz when nothing moves.
     fn step(&mut self, raw: [f32; N], unit: [f32; N], dt: f32, cutoff: f32) -> [f32; N] {
         let follow = weight(SPEED_CUTOFF, dt);
-        for k in 0..N {
+        self.speed = array::from_fn(|k| {
             let speed = (raw[k] - self.raw[k]) / unit[k] / dt;
-            self.speed[k] += follow * (speed - self.speed[k]);
-        }
+            self.speed[k] + follow * (speed - self.speed[k])
+        });
         let speed = self.speed.iter().map(|v| v * v).sum::<f32>().sqrt();
         let follow = weight(cutoff + BETA * speed, dt);
-        for k in 0..N {
-            self.value[k] += follow * (raw[k] - self.value[k]);
-        }
+        self.value = array::from_fn(|k| self.value[k] + follow * (raw[k] - self.value[k]));
         self.raw = raw;
         self.value
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::FaceSelect;
 use super::fade::{Fade, ramp, target};
-use super::shape::{Landmarks, Placement, pose};
+use super::shape::{Landmarks, Placement, mean_face, pose};
 use super::smooth::{Smoother, cutoff};
 use crate::face_meta::{Pose, Reason, RgbImage};
 use crate::geometry::{Affine, Point};
@@ -52,8 +52,10 @@ pub struct Choice {
     pub min_width: f32,
     /// 0..1
     pub smoothing: f32,
-    /// Where the face is by the user's word: it is believed whatever it looks like.
+    /// Where the face is by the user's word.
     pub region: Option<Placement>,
+    /// There is a face in the region whatever it looks like.
+    pub trusted: bool,
 }
 
 /// A face came or went.
@@ -358,7 +360,7 @@ impl Track {
 
 impl Choice {
     fn confidence(&self, placement: &Placement, points: &Landmarks) -> f32 {
-        if self.region.is_some() { 1.0 } else { 1.0 - ramp(placement.residual(points), SURELY_A_FACE, NO_FACE) }
+        if self.trusted { 1.0 } else { 1.0 - ramp(placement.residual(points), SURELY_A_FACE, NO_FACE) }
     }
 
     /// Whether a face can move from `from` to `to` in one frame.
@@ -384,14 +386,17 @@ fn distance(a: &Placement, b: &Placement) -> f32 {
 }
 
 /// The face in a detector's box: a look, and a second one from where that found it. `None` where there is none.
-fn find<E>(
-    seed: &Placement,
-    choice: &Choice,
-    measure: Measure<E>,
-) -> Result<Option<(Placement, Landmarks, f32)>, E> {
-    let Some(rough) = Placement::fit(&measure(seed)?).filter(|p| is_near(seed, p)) else { return Ok(None) };
-    let landmarks = measure(&rough)?;
-    let Some(placement) = Placement::fit(&landmarks).filter(|p| is_near(seed, p)) else { return Ok(None) };
+fn find<E>(seed: &Placement, choice: &Choice, measure: Measure<E>) -> Result<Option<(Placement, Landmarks, f32)>, E> {
+    let mut found = (*seed, mean_face(*seed));
+    for _ in 0..2 {
+        let landmarks = measure(&found.0)?;
+        match Placement::fit(&landmarks).filter(|p| is_near(seed, p)) {
+            Some(placement) => found = (placement, landmarks),
+            None if choice.trusted => break,
+            None => return Ok(None),
+        }
+    }
+    let (placement, landmarks) = found;
     let confidence = choice.confidence(&placement, &landmarks);
     Ok((confidence > 0.0).then_some((placement, landmarks, confidence)))
 }
@@ -402,7 +407,6 @@ mod tests {
 
     use super::*;
     use crate::face_meta::LANDMARKS;
-    use crate::facecrop::shape::mean_face;
 
     const FRAME: Duration = Duration::from_millis(40);
     const MIDDLE: Point = [500.0, 300.0];
@@ -412,7 +416,7 @@ mod tests {
     }
 
     fn choice(select: FaceSelect) -> Choice {
-        Choice { select, min_width: 40.0, smoothing: 0.5, region: None }
+        Choice { select, min_width: 40.0, smoothing: 0.5, region: None, trusted: false }
     }
 
     /// A scene with faces in it, and a network that finds those it looks at.
@@ -431,7 +435,8 @@ mod tests {
             let measure: Measure<Infallible> = &mut |seed| {
                 let face = faces.iter().find(|f| distance(seed, f) < 0.6 * seed.size);
                 // Where there is no face the network's answer is no face either.
-                Ok(face.map_or(std::array::from_fn(|i| [(i * 37 % 101) as f32, (i * 53 % 97) as f32]), |f| mean_face(*f)))
+                Ok(face
+                    .map_or(std::array::from_fn(|i| [(i * 37 % 101) as f32, (i * 53 % 97) as f32]), |f| mean_face(*f)))
             };
             self.tracker.follow(FRAME, &self.choice, measure).unwrap();
             if detect || self.tracker.is_doubtful() {
@@ -538,11 +543,10 @@ mod tests {
 
     #[test]
     fn the_choice_among_faces_is_kept_until_another_is_clearly_better() {
-        let near = at(480.0, 90.0);
-        for (select, first, better) in [
-            (FaceSelect::Largest, 1, at(100.0, 160.0)),
-            (FaceSelect::Central, 0, at(505.0, 60.0)),
-        ] {
+        let near = at(400.0, 90.0);
+        for (select, first, better) in
+            [(FaceSelect::Largest, 1, at(100.0, 160.0)), (FaceSelect::Central, 0, at(505.0, 60.0))]
+        {
             let mut scene = Scene::new(select);
             scene.frame(&[near, at(800.0, 100.0)], true);
             let center = |scene: &mut Scene| scene.tracker.faces().last().unwrap().placement.center[0].round();
@@ -579,17 +583,15 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_believed() {
-        let mut scene = Scene::new(FaceSelect::Largest);
-        let region = at(300.0, 100.0);
-        scene.choice.region = Some(region);
-        let measure: Measure<Infallible> = &mut |p| {
-            let face = mean_face(*p);
-            // Not much of a face.
-            Ok(std::array::from_fn(|i| [face[i][0] + 40.0 * (i % 2) as f32, face[i][1]]))
-        };
-        scene.tracker.detected(vec![region], &scene.choice, MIDDLE, measure).unwrap();
-        scene.tracker.finish(FRAME, &scene.choice);
-        assert_eq!(scene.shown(), [(0, 100)]);
+    fn a_region_is_a_face_only_where_it_is_trusted() {
+        for trusted in [true, false] {
+            let mut scene = Scene::new(FaceSelect::Largest);
+            let region = at(300.0, 100.0);
+            scene.choice = Choice { region: Some(region), trusted, ..scene.choice };
+            let nothing: Measure<Infallible> = &mut |_| Ok([[7.0; 2]; LANDMARKS]);
+            scene.tracker.detected(vec![region], &scene.choice, MIDDLE, nothing).unwrap();
+            scene.tracker.finish(FRAME, &scene.choice);
+            assert_eq!(scene.shown().len(), usize::from(trusted));
+        }
     }
 }

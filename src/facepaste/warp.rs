@@ -7,7 +7,7 @@
 use super::place::Place;
 use crate::face_meta::{Face, Warp};
 use crate::geometry::Affine;
-use crate::pixels::{Canvas, Layout, Tile};
+use crate::pixels::{Canvas, Fixed, Layout, ONE, Tile, walk};
 
 /// A finer grid than this cannot be meant.
 const MAX_GRID: usize = 4096;
@@ -121,32 +121,24 @@ fn inner(warp: &Warp, canvas: &Canvas) -> Vec<[f32; 4]> {
         .collect()
 }
 
-/// A place in a cell of the grid, for bilinear interpolation.
-#[derive(Clone, Copy)]
-struct Spot {
-    /// The cell's upper left grid point, and the one below it.
-    top: usize,
-    bottom: usize,
-    shares: [f32; 4],
+/// Shares of a cell's four corners (left and right, above and below) at a place inside it.
+#[inline(always)]
+fn shares(gx: Fixed, gy: Fixed, column: usize, row: usize) -> [f32; 4] {
+    let fraction = |v: Fixed, cell: usize| (v - ((cell as Fixed) << 32)) as f32 * (1.0 / ONE as f32);
+    let (x, y) = (fraction(gx, column), fraction(gy, row));
+    let xy = x * y;
+    [1.0 - x - y + xy, x - xy, y - xy, xy]
 }
 
-impl Spot {
-    /// Where the grid coordinates (x, y) lie; they must be within the grid.
-    #[inline(always)]
-    fn at(x: f32, y: f32, width: usize, height: usize) -> Self {
-        let (x0, y0) = ((x as i32).min(width as i32 - 2), (y as i32).min(height as i32 - 2));
-        let (x, y) = (x - x0 as f32, y - y0 as f32);
-        let top = y0 as usize * width + x0 as usize;
-        let xy = x * y;
-        Self { top, bottom: top + width, shares: [1.0 - x - y + xy, x - xy, y - xy, xy] }
+/// What `shares` makes of the four corners of the cell whose upper left one is `cell`.
+#[inline(always)]
+fn interpolate(knots: &[[f32; 4]], width: usize, cell: usize, shares: &[f32; 4]) -> [f32; 4] {
+    let (top, bottom) = (&knots[cell..cell + 2], &knots[cell + width..cell + width + 2]);
+    let mut mean = [0.0; 4];
+    for n in 0..4 {
+        mean[n] = top[0][n] * shares[0] + top[1][n] * shares[1] + bottom[0][n] * shares[2] + bottom[1][n] * shares[3];
     }
-
-    #[inline(always)]
-    fn mix(&self, knots: &[[f32; 4]]) -> [f32; 4] {
-        let (top, bottom) = (&knots[self.top..self.top + 2], &knots[self.bottom..self.bottom + 2]);
-        let [a, b, c, d] = self.shares;
-        std::array::from_fn(|n| top[0][n] * a + top[1][n] * b + bottom[0][n] * c + bottom[1][n] * d)
-    }
+    mean
 }
 
 fn paste_components<const N: usize>(
@@ -164,25 +156,31 @@ fn paste_components<const N: usize>(
     let contents = contents(warp.width, &upper, &lower);
     let (across, down) = place.samples(&layout, reach(&upper, &lower));
     let Some(source) = canvas.copy::<N>(first, across, down) else { return };
-    let (right, bottom) = ((warp.width - 1) as f32, (warp.height - 1) as f32);
-    let to_grid = place.samples_to_fractions(&layout).then(&Affine::scale(right, bottom));
+    let [right, bottom] = [warp.width - 1, warp.height - 1];
+    let to_grid = place.samples_to_fractions(&layout).then(&Affine::scale(right as f32, bottom as f32));
     let mut row = vec![[0; N]; columns.len()];
     for y in rows {
         canvas.read(first, columns.start, y, &mut row);
-        for (x, sample) in columns.clone().zip(&mut row) {
-            let (x, y) = (x as f32, y as f32);
-            let [gx, gy] = to_grid.apply([x, y]);
-            if !(gx >= 0.0 && gx <= right && gy >= 0.0 && gy <= bottom) {
+        let grid = walk(&to_grid, columns.start as f32, y as f32);
+        for ((x, sample), [gx, gy]) in columns.clone().zip(&mut row).zip(grid) {
+            if gx < 0 || gy < 0 || gx > (right as Fixed) << 32 || gy > (bottom as Fixed) << 32 {
                 continue;
             }
-            let spot = Spot::at(gx, gy, warp.width, warp.height);
-            let (new, weight) = match contents[spot.top] {
-                Content::Same => continue,
-                Content::Upper => shift(&source, x, y, spot.mix(&upper)),
-                Content::Lower => shift(&source, x, y, spot.mix(&lower)),
-                Content::Both => {
-                    let (upper, lower) = (spot.mix(&upper), spot.mix(&lower));
-                    (join(&source, x, y, &upper, &lower, || spot.mix(inner), first), upper[WEIGHT])
+            let (i, j) = (((gx >> 32) as usize).min(right - 1), ((gy >> 32) as usize).min(bottom - 1));
+            let cell = j * warp.width + i;
+            let content = contents[cell];
+            if content == Content::Same {
+                continue;
+            }
+            let (x, y) = (x as f32, y as f32);
+            let shares = shares(gx, gy, i, j);
+            let knot = |knots: &[[f32; 4]]| interpolate(knots, warp.width, cell, &shares);
+            let (new, weight) = match content {
+                Content::Upper => shift(&source, x, y, knot(&upper)),
+                Content::Lower => shift(&source, x, y, knot(&lower)),
+                _ => {
+                    let (upper, lower) = (knot(&upper), knot(&lower));
+                    (join(&source, x, y, &upper, &lower, || knot(inner), first), upper[WEIGHT])
                 }
             };
             for n in 0..N {
@@ -230,8 +228,11 @@ fn join<const N: usize>(
         let inner = inner();
         let behind = between * (1.0 - inner[3]);
         let nearer = ((upper[COVER] - lower[COVER]) * 0.5 + 0.5).clamp(0.0, 1.0);
-        let sides = sides(u + behind * nearer, l + behind * (1.0 - nearer));
-        std::array::from_fn(|n| sides[n] + between * inner[first + n])
+        let mut value = sides(u + behind * nearer, l + behind * (1.0 - nearer));
+        for n in 0..N {
+            value[n] += between * inner[first + n];
+        }
+        value
     } else {
         sides(u, l)
     }

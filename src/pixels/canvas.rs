@@ -56,8 +56,15 @@ impl<'a> Canvas<'a> {
         for n in 0..N {
             let layout = &self.layouts[first + n];
             let samples = &self.planes[layout.plane][layout.at(x, y)..];
-            for (sample, &value) in row.iter_mut().zip(samples.iter().step_by(layout.step)) {
-                sample[n] = value;
+            if layout.step == 1 {
+                // Apart from the general case because the compiler can vectorise it.
+                for (sample, &value) in row.iter_mut().zip(samples) {
+                    sample[n] = value;
+                }
+            } else {
+                for (sample, &value) in row.iter_mut().zip(samples.iter().step_by(layout.step)) {
+                    sample[n] = value;
+                }
             }
         }
     }
@@ -67,8 +74,14 @@ impl<'a> Canvas<'a> {
         for n in 0..N {
             let layout = &self.layouts[first + n];
             let samples = &mut self.planes[layout.plane][layout.at(x, y)..];
-            for (sample, value) in row.iter().zip(samples.iter_mut().step_by(layout.step)) {
-                *value = sample[n];
+            if layout.step == 1 {
+                for (sample, value) in row.iter().zip(samples) {
+                    *value = sample[n];
+                }
+            } else {
+                for (sample, value) in row.iter().zip(samples.iter_mut().step_by(layout.step)) {
+                    *value = sample[n];
+                }
             }
         }
     }

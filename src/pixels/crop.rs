@@ -5,7 +5,8 @@ use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
 use super::color::ColorMap;
-use super::layout::Component;
+use super::layout::{Component, Layout};
+use super::walk::{Fixed, fixed, walk};
 use crate::face_meta::RgbImage;
 use crate::geometry::Affine;
 
@@ -84,18 +85,16 @@ fn sample_row<const N: usize>(
     first: usize,
 ) {
     let map = crop_to_frame.then(&components[0].layout.frame_to_samples());
-    let [a, b, c, d, e, f] = map.0;
     let taps = match sampling {
-        Sampling::Bilinear => vec![[0.5 * (a + b), 0.5 * (d + e)]],
+        Sampling::Bilinear => vec![[0.5 * (map.0[0] + map.0[1]), 0.5 * (map.0[3] + map.0[4])]],
         Sampling::Area => taps(&map),
     };
+    let taps: Vec<_> = taps.into_iter().map(|tap| tap.map(fixed)).collect();
     let scale = 1.0 / taps.len() as f32 / (1u32 << (2 * WEIGHT_BITS)) as f32;
-    let (left, top) = (b * j as f32 + c, e * j as f32 + f);
-    for (i, sample) in out.iter_mut().enumerate() {
-        let (x, y) = (a * i as f32 + left, d * i as f32 + top);
+    for (sample, [x, y]) in out.iter_mut().zip(walk(&map, 0.0, j as f32)) {
         let mut sum = [0.0; N];
         for tap in &taps {
-            let values = bilinear(&components, [x + tap[0], y + tap[1]]);
+            let values = bilinear(&components, x.wrapping_add(tap[0]), y.wrapping_add(tap[1]));
             for n in 0..N {
                 // Less than 2^31, and signed because the processor has an instruction for that.
                 sum[n] += values[n] as i32 as f32;
@@ -110,31 +109,32 @@ fn sample_row<const N: usize>(
 /// Fraction bits of an interpolation weight: 255 · 2^22 fits into 32 bits.
 const WEIGHT_BITS: u32 = 11;
 
-/// The components at `p` (sample centres at whole numbers), times 2^(2 · WEIGHT_BITS).
+/// The components at (x, y) (sample centres at whole numbers), times 2^(2 · WEIGHT_BITS).
 #[inline(always)]
-fn bilinear<const N: usize>(components: &[Component; N], p: [f32; 2]) -> [u32; N] {
-    const ONE: u32 = 1 << WEIGHT_BITS;
-    let layout = &components[0].layout;
-    // In this order NaN becomes 0.
-    let x = p[0].max(0.0).min((layout.width - 1) as f32);
-    let y = p[1].max(0.0).min((layout.height - 1) as f32);
-    // By way of i32 because the processor has an instruction for that.
-    let (x0, y0) = (x as i32, y as i32);
-    let wx = ((x - x0 as f32) * ONE as f32) as i32 as u32;
-    let wy = ((y - y0 as f32) * ONE as f32) as i32 as u32;
-    let (x0, y0) = (x0 as usize, y0 as usize);
-    let right = (x0 + 1 < layout.width) as usize;
-    let below = (y0 + 1 < layout.height) as usize;
-    components.each_ref().map(|c| {
-        let (step, stride) = (c.layout.step, c.layout.stride);
-        let at = |k: usize| c.data[k] as u32;
-        let top = y0 * stride + x0 * step;
-        let bottom = top + below * stride;
-        let right = right * step;
-        let t = at(top) * (ONE - wx) + at(top + right) * wx;
-        let b = at(bottom) * (ONE - wx) + at(bottom + right) * wx;
-        t * (ONE - wy) + b * wy
-    })
+fn bilinear<const N: usize>(components: &[Component; N], x: Fixed, y: Fixed) -> [u32; N] {
+    const FULL: u32 = 1 << WEIGHT_BITS;
+    const SHIFT: u32 = 32 - WEIGHT_BITS;
+    let Layout { width, height, .. } = components[0].layout;
+    let split = |v: Fixed, length: usize| {
+        let last = length as Fixed - 1;
+        // Rounded to the nearest weight.
+        let v = v.saturating_add(1 << (SHIFT - 1)).clamp(0, last << 32);
+        let weight = (v >> SHIFT) as u32 % FULL;
+        ((v >> 32) as usize, (v < last << 32) as usize, weight)
+    };
+    let (x, right, wx) = split(x, width);
+    let (y, below, wy) = split(y, height);
+    let mut values = [0; N];
+    for n in 0..N {
+        let Component { data, layout: Layout { step, stride, .. } } = components[n];
+        let top = y * stride + x * step;
+        let (right, bottom) = (right * step, top + below * stride);
+        let at = |k: usize| data[k] as u32;
+        let t = at(top) * (FULL - wx) + at(top + right) * wx;
+        let b = at(bottom) * (FULL - wx) + at(bottom + right) * wx;
+        values[n] = t * (FULL - wy) + b * wy;
+    }
+    values
 }
 
 #[cfg(test)]

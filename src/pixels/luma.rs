@@ -38,8 +38,7 @@ pub fn luma(frame: &VideoFrameRef<&gst::BufferRef>, width: usize) -> GrayImage {
             }
         }
         for (pixel, span) in out.iter_mut().zip(&columns) {
-            let value: f32 = span.samples().map(|(x, share)| sums[x] * share).sum();
-            *pixel = (color.gray(value) + 0.5) as u8;
+            *pixel = (color.gray(span.mean(&sums)) + 0.5) as u8;
         }
     }
     GrayImage { width, height, data }
@@ -60,28 +59,43 @@ fn add_row(sums: &mut [f32], component: &Component, y: usize, weight: f32) {
     }
 }
 
-/// The samples from `start` to `end` (fractions of a sample count in part), as shares that sum to 1.
+/// A stretch of samples with the shares of the first, the last and each one between, which sum to 1.
 struct Span {
-    start: f32,
-    end: f32,
-    length: usize,
+    first: usize,
+    last: usize,
+    shares: [f32; 3],
 }
 
 impl Span {
+    /// From `start` to `end`, at least 1 long, in samples of which there are `length`.
+    fn new(start: f64, end: f64, length: usize) -> Self {
+        let first = (start as usize).min(length - 1);
+        let last = (end.ceil() as usize).clamp(first + 1, length) - 1;
+        let covered = |k: usize| (end.min(k as f64 + 1.0) - start.max(k as f64)) / (end - start);
+        let shares = if first == last { [1.0, 0.0, 0.0] } else { [covered(first), covered(last), 1.0 / (end - start)] };
+        Self { first, last, shares: shares.map(|v| v as f32) }
+    }
+
     fn samples(&self) -> impl Iterator<Item = (usize, f32)> + use<'_> {
-        let scale = 1.0 / (self.end - self.start);
-        let last = (self.end.ceil() as usize).min(self.length);
-        (self.start as usize..last).map(move |k| {
-            let covered = self.end.min(k as f32 + 1.0) - self.start.max(k as f32);
-            (k, covered * scale)
+        let [first, last, between] = self.shares;
+        (self.first..=self.last).map(move |k| {
+            let share = if k == self.first { first } else { between };
+            (k, if k == self.last && k > self.first { last } else { share })
         })
+    }
+
+    /// The mean of the samples.
+    fn mean(&self, samples: &[f32]) -> f32 {
+        let mean = samples[self.first] * self.shares[0] + samples[self.last] * self.shares[1];
+        let between = samples.get(self.first + 1..self.last).map_or(0.0, |s| s.iter().sum());
+        mean + between * self.shares[2]
     }
 }
 
 /// Cuts `length` samples into `count` ≤ `length` equal spans.
 fn spans(length: usize, count: usize) -> Vec<Span> {
     let step = length as f64 / count as f64;
-    let span = |k: usize| Span { start: (k as f64 * step) as f32, end: ((k + 1) as f64 * step) as f32, length };
+    let span = |k: usize| Span::new(k as f64 * step, (k + 1) as f64 * step, length);
     (0..count).map(span).collect()
 }
 

@@ -15,6 +15,7 @@ mod luma;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tile;
+mod walk;
 
 use gst_video::VideoFormat;
 
@@ -24,6 +25,7 @@ pub use crop::{Sampling, crop_rgb, taps};
 pub use layout::{Component, Layout};
 pub use luma::{GrayImage, luma};
 pub use tile::Tile;
+pub use walk::{Fixed, ONE, walk};
 
 /// The formats that the elements accept, in order of preference.
 pub const FORMATS: &[VideoFormat] = &[

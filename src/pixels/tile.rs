@@ -48,11 +48,13 @@ impl<T: Copy + Default + Into<f32>, const N: usize> Tile<T, N> {
         let start = y0 as usize * self.pitch + x0 as usize;
         let samples = &self.samples[start..start + self.pitch + 2];
         let (a, b, c, d) = (samples[0], samples[1], samples[self.pitch], samples[self.pitch + 1]);
-        std::array::from_fn(|n| {
+        let mut value = [0.0; N];
+        for n in 0..N {
             let [a, b, c, d]: [f32; 4] = [a[n].into(), b[n].into(), c[n].into(), d[n].into()];
             let (t, u) = (a + (b - a) * wx, c + (d - c) * wx);
-            t + (u - t) * wy
-        })
+            value[n] = t + (u - t) * wy;
+        }
+        value
     }
 }
 
