@@ -47,6 +47,7 @@ def music(n, rng):
     beat = int(SAMPLE_RATE * rng.uniform(0.15, 0.6))
     steady = rng.random() < 0.3  # organ and strings; else plucked
     vibrato = rng.uniform(0, 6)
+    harsh = rng.random() < 0.3  # square waves as of synthesisers
     while at < n:
         length = min(int(beat * rng.integers(1, 5)), n - at)
         t = np.arange(length) / SAMPLE_RATE
@@ -54,7 +55,10 @@ def music(n, rng):
         for _ in range(rng.integers(1, 5)):
             f = 55 * 2 ** (rng.integers(0, 48) / 12)
             phase = 2 * np.pi * f * t + vibrato / 5 * np.sin(2 * np.pi * 5 * t)
-            tone = sum(rng.random() / k * np.sin(k * phase) for k in range(1, 9) if f * k < 7000)
+            if harsh:
+                tone = np.tanh(rng.uniform(2, 20) * np.sin(phase))
+            else:
+                tone = sum(rng.random() / k * np.sin(k * phase) for k in range(1, 9) if f * k < 7000)
             out[at : at + length] += tone * envelope
         if rng.random() < 0.5:
             out[at : at + length] += rng.standard_normal(length) * np.exp(-t * rng.uniform(20, 80)) * 2

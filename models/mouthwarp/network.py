@@ -10,7 +10,7 @@ SILENCE = -1.5  # mean log-mel (range -4..4) below which a stretch is not turned
 BANDS = 16  # of the mean spectrum
 
 FRAME_ROWS = 6  # rows of the mouth that make a frame: 40 ms before it to 10 ms after it
-FASTEST = 0.5  # how much further than 40 ms ago a frame's jaw may be open
+FASTEST = 0.4  # how much further than 40 ms ago a frame's jaw may be open
 
 
 class PoseNet(nn.Module):
