@@ -29,12 +29,12 @@ def octaves(hz):
 def noise(n, rng):
     """White to brown, or a hum with its overtones, or chords with drums; RMS 1."""
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.5:
         slope = rng.uniform(0, 1)
         out = filtered(rng.standard_normal(n), lambda f: np.maximum(f, 40) ** -slope)
         if rng.random() < 0.3:  # wind, traffic
             out *= 10 ** (np.interp(np.arange(n) / SAMPLE_RATE, *curve(n / SAMPLE_RATE, 6, rng, rng.uniform(0.1, 1))) / 20)
-    elif kind < 0.75:
+    elif kind < 0.6:
         t = np.arange(n) / SAMPLE_RATE
         out = sum(rng.random() / k * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * k * t) for k in range(1, 12))
     else:

@@ -9,8 +9,8 @@ SIDE_ROWS = 20  # rows that the convolutions see on each side of the row they sp
 SILENCE = -1.5  # mean log-mel (range -4..4) below which a stretch is not turned up any further
 BANDS = 16  # of the mean spectrum
 
-FRAME_ROWS = 6  # rows of the mouth that make a frame: 40 ms before it to 10 ms after it
-FASTEST = 0.4  # how much further than 40 ms ago a frame's jaw may be open
+FRAME_ROWS = 7  # rows of the mouth that make a frame: 40 ms before it to 20 ms after it
+FASTEST = 0.4  # how much wider than 40 ms before a mouth may be open
 
 
 class PoseNet(nn.Module):
@@ -45,7 +45,10 @@ class PoseNet(nn.Module):
 
 def frame_pose(rows):
     """(n, FRAME_ROWS, 3) → (n, 3): the mouth that a frame shows, at the fifth row's time."""
-    now, before = rows[:, 4:6].mean(1), rows[:, :1]
-    # Even a sudden start takes two frames to open; and lips that meet for only a moment are never missed.
-    jaw = torch.minimum(now[:, :1], before[:, 0, :1] + FASTEST)
-    return torch.cat([jaw, now[:, 1:2], rows[:, 3:6, 2:].amax(1)], 1)
+    now, before = rows[:, 4:6].mean(1), rows[:, 0]
+    # Lips that meet for only a moment are never missed.
+    closure = rows[:, 3:, 2:].amax(1)
+    # Even a sudden start takes two frames to open.
+    widest = before[:, :1] * (1 - before[:, 2:]) + FASTEST
+    jaw = torch.minimum(now[:, :1], widest / (1 - closure).clamp(min=0.01))
+    return torch.cat([jaw, now[:, 1:2], closure], 1)

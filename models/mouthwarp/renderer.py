@@ -22,7 +22,7 @@ OPENING = 0.44  # how far the lower lip falls at jaw = 1, in mouth widths
 RAISE = 0.10  # of that, how far the upper lip rises
 CORNER_DROP = 0.22  # and how far the corners follow
 CHIN = 0.62  # the chin follows the lower lip by this much
-MOST_CLOSING = 0.9  # lips further apart than this are not brought together
+LIP = 0.1  # this much of the lower lip moves as one, before the chin's own movement mixes in
 GAP_CLOSED = 0.085  # landmarks leave such a gap between closed lips
 MOST_RISE = 0.28  # of the chin of a mouth that was open
 GAP_PRESSED = 0.04  # lips that shall be pressed together may lose this much of themselves
@@ -105,9 +105,7 @@ class Renderer(nn.Module):
         lens = 1 - 4 * k * k
         hide = (0.02 + 0.1 * gap_mid) * lens.clamp(min=0) ** 0.3  # a little into the lips, so that no rim of the old teeth stays
         upper = seam - opened * (gap / 2 + hide)
-        lower = seam + opened * (gap / 2 + hide)
-        # A shout cannot be closed by moving its lips: beyond MOST_CLOSING it stays as open as it is.
-        stays = (lower - upper) * (1 - MOST_CLOSING / gap_mid.clamp(min=MOST_CLOSING))
+        lower = seam + opened * (gap / 2 + hide + 0.04 * wide * lens.clamp(min=0) ** 0.3)
         rest = upper + 0.35 / (1 + 3 * gap_mid) * (lower - upper)
         rest = rest + wide * (0.5 * rest[:, MID : MID + 1] * lens - rest)
 
@@ -124,7 +122,7 @@ class Renderer(nn.Module):
         corner = CORNER_DROP * drop * (1 - 0.5 * closure)
         line = 0.02 * opened * lens.clamp(min=0) ** 0.5  # lips that were apart have no dark line between them: leave one
         upper_to = rest + corner * (1 - profile) - RAISE * part * profile
-        lower_to = rest + corner * (1 - profile) + part * profile + line + stays
+        lower_to = rest + corner * (1 - profile) + part * profile + line
         lower_mid, lip_drop = lower[:, MID : MID + 1], (lower_to - lower)[:, MID : MID + 1]
         # Teeth in a smile are bared by the lips; a wide open mouth is open by its jaw, which has to come up again.
         by_jaw = 0.4 + 0.5 * smoothstep((gap_mid - 0.2) / 0.3)
@@ -132,7 +130,7 @@ class Renderer(nn.Module):
         inside = self.within_jaw_line(marks, u, v, chin_drop)
 
         # Undo the spreading or rounding of the corners: `us` is where a point's column was in the picture.
-        half = 0.5 * (1 + 0.10 * smile - 0.27 * round_ - 0.06 * jaw)
+        half = 0.5 * (1 + 0.10 * smile - 0.27 * round_ * (1 - 0.7 * wide) - 0.06 * jaw)
         near = torch.exp(-((u / 0.55) ** 2) - ((v - rest_mid - drop / 2) / 0.38) ** 2)
         us = u * (1 + (0.5 / half - 1) * torch.exp((half / 0.55) ** 2) * near)
         us = u + (us - u) * smoothstep(inside / 0.25) * self.window
@@ -159,7 +157,7 @@ class Renderer(nn.Module):
         jaw_field = chin_drop * torch.exp(-((us / spreadout) ** 2)) * smoothstep(inside / margin + 0.6 + 0.4 * (rise / 0.05).clamp(max=1)) * self.window
         # Never so steep that the picture would fold.
         blend = torch.maximum(0.45 * reach, 1.8 * (lip_drop - chin_drop).abs())
-        mix = smoothstep(below / blend)
+        mix = smoothstep((below - LIP) / blend)
         down = (1 - mix) * fall + mix * jaw_field
 
         # Thickness of the lips: fuller when rounded, thinner when spread or pressed.

@@ -56,7 +56,7 @@ def material(count, rng, espeak):
     noises = Noises(rng)
     clips = []
     while len(clips) < count * LOOKS:
-        if rng.random() < 0.12:
+        if rng.random() < 0.15:
             clips += [nothing(rng, noises) for _ in range(LOOKS)]
             continue
         spoken = utterance(espeak, rng.choice(LANGUAGES), rng.choice(VOICES), rng, 1.18)
@@ -105,8 +105,8 @@ def loss_of(out, want):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--utterances", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--utterances", type=int, default=1400)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.manual_seed(1)
