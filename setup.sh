@@ -34,7 +34,8 @@ debian_packages() {
     fi
     say "installing Debian packages: ${missing[*]}"
     "${as_root[@]}" apt-get update -qq || fail "apt-get update failed (see above)"
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+        > /dev/null ||
         fail "apt-get install failed (see above)"
 }
 

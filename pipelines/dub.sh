@@ -176,6 +176,7 @@ quoted() {
 #
 # The queue before the AAC encoder has no limit of its own. It holds as much sound as there is in picture between lipsyncgen
 # and the muxer (x264enc looks 40 frames ahead, whatever the frame rate): the other branch of the tee holds the sound back.
+# The usual frame rates, those over 1001 among them, have whole numbers of 1/120000 s.
 # shellcheck disable=SC2054 # the commas belong to caps
 pipeline=(
     filesrc location="$work/video"
@@ -193,7 +194,7 @@ pipeline=(
     ! x264enc speed-preset=veryfast pass=qual quantizer=18 bitrate=50000 vbv-buf-capacity=1000
     ! h264parse
     ! progressreport name=progress silent=true do-query=false update-freq=1
-    ! mp4mux name=mux ! filesink location="$work/muxed.mp4"
+    ! mp4mux name=mux trak-timescale=120000 ! filesink location="$work/muxed.mp4"
 
     filesrc location="$work/audio"
     ! decodebin name=voice caps='audio/x-raw(ANY)' expose-all-streams=false

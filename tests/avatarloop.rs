@@ -179,6 +179,7 @@ fn a_later_segment_does_not_break_the_timeline() {
     push(2, 2000, 2000, 80);
     clip.source.end_of_stream().unwrap();
     assert_eq!(clip.take(6), [(0, 0), (1, 40), (2, 80), (0, 120), (1, 160), (2, 200)]);
+    assert!(clip.pull().segment().unwrap().stop().is_none(), "an endless picture in a segment that ends");
 }
 
 /// `count` frames of a small clip in `format`, looped.

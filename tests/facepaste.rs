@@ -198,6 +198,38 @@ fn bytes_outside_the_weight_are_identical_in_every_format() {
 }
 
 #[test]
+fn where_the_weight_is_zero_nothing_changes_and_half_of_it_shows_half() {
+    init();
+    let info = info(VideoFormat::Rgb, 120, 120);
+    // An open mouth everywhere, filled with one colour: every pixel with a weight changes. The columns of the grid have the
+    // weight 0, then ½, then 1.
+    let mut filled = warp(|_, _| [0.0; 4], |_, _| [-1.0; 2], |_, _| [0.9, 0.9, 0.9, 1.0]);
+    for (k, weight) in filled.weight.iter_mut().enumerate() {
+        *weight *= ((k % GRID) / 6) as f32 / 2.0;
+    }
+    let before = frame(&info, 0);
+    let place = square(10.0, 10.0, 96.0, 0.0);
+    let after = paste(&info, before.copy_deep().unwrap(), vec![face(place, Some(Generated::Warp(Arc::new(filled))))]);
+    let (before, after) = (bytes(&before), bytes(&after));
+    for x in 0..120 {
+        let k = 60 * info.stride()[0] as usize + x * 3;
+        let (old, new) = (before[k] as f32, after[k] as f32);
+        let full = 0.9 * 255.0;
+        // A cell of the grid is 6 pixels wide; column 5 is the last with weight 0, 6 to 11 have ½, 12 to 15 have 1.
+        let wanted = match x as f32 + 0.5 - 10.0 {
+            ..=30.0 | 96.0.. => old,
+            36.0..=66.0 => (old + full) / 2.0,
+            72.0..=90.0 => full,
+            _ => continue,
+        };
+        assert!(
+            (new - wanted).abs() <= if wanted == old { 0.0 } else { 1.0 },
+            "column {x}: {old}, {new}, not {wanted}"
+        );
+    }
+}
+
+#[test]
 fn a_warp_that_moves_nothing_changes_nothing() {
     init();
     for &format in FORMATS {

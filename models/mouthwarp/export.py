@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from features import AUDIO, HERE, WINDOW
-from network import PoseNet
+from network import PoseNet, frame_pose
 from renderer import Renderer
 
 GRAPH = HERE / "mouthwarp.onnx"
@@ -25,9 +25,7 @@ class MouthWarp(nn.Module):
         self.renderer = Renderer()
 
     def forward(self, features, landmarks, face):
-        # A frame lasts several rows: it shows their mean, but never misses lips that close for only a moment.
-        rows = self.net(features)
-        pose = torch.cat([rows[..., :2].mean(1), rows[..., 2:].amax(1)], 1)
+        pose = frame_pose(self.net(features))
         return *self.renderer(landmarks, face, pose), pose
 
 

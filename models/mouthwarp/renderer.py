@@ -21,13 +21,17 @@ STILL = 0.03  # a jaw this little open counts as closed
 OPENING = 0.44  # how far the lower lip falls at jaw = 1, in mouth widths
 RAISE = 0.10  # of that, how far the upper lip rises
 CORNER_DROP = 0.22  # and how far the corners follow
-CHIN = 0.80  # the chin follows the lower lip by this much
-MOST_CLOSING = 0.35  # lips further apart than this are not brought together
+CHIN = 0.62  # the chin follows the lower lip by this much
+MOST_CLOSING = 0.9  # lips further apart than this are not brought together
 GAP_CLOSED = 0.085  # landmarks leave such a gap between closed lips
+MOST_RISE = 0.28  # of the chin of a mouth that was open
+GAP_PRESSED = 0.04  # lips that shall be pressed together may lose this much of themselves
 GAP_AT_REST = 0.125  # lips parted by less stay as they are while nobody talks
 GAP_RANGE = 0.05  # this much more, and the mouth counts as open
+NECK = 0.2  # what the chin pushes away below the jaw line ends within this
 
-COLOURS = {"cavity": (0.20, 0.07, 0.07), "tongue": (0.70, 0.34, 0.33), "enamel": (1.0, 0.93, 0.85)}  # in full light
+SKIN_LUMA = 0.66  # of fair skin in full light, whose colour is "skin" relative to it
+COLOURS = {"skin": (1.21, 0.93, 0.80), "cavity": (0.20, 0.07, 0.07), "tongue": (0.68, 0.33, 0.32), "enamel": (0.98, 0.91, 0.82)}
 
 
 def smoothstep(x):
@@ -87,10 +91,15 @@ class Renderer(nn.Module):
         k = self.knots
         upper = polyline(k, marks[:, list(UPPER_LIP)])
         lower = polyline(k, marks[:, list(LOWER_LIP)])
+        # A shouting mouth has upright sides, which landmarks joined by straight lines cut off.
+        wide = smoothstep(((lower - upper)[:, MID : MID + 1] - 0.25) / 0.25)
+        block = 1 - (2 * k) ** 6
+        upper = upper + wide * (upper[:, MID : MID + 1] * block - upper).clamp(max=0)
+        lower = lower + wide * (lower[:, MID : MID + 1] * block - lower).clamp(min=0)
         seam = (upper + lower) / 2
         gap = (lower - upper).clamp(min=0)
         gap_mid = gap[:, MID - 2 : MID + 3].mean(1, keepdim=True)
-        closed_below = GAP_AT_REST + (GAP_CLOSED - GAP_AT_REST) * talking
+        closed_below = GAP_AT_REST + (GAP_CLOSED - GAP_AT_REST) * talking - GAP_PRESSED * closure
         opened = smoothstep((gap_mid - closed_below) / GAP_RANGE)
         seam = seam + (1 - opened) * self.dark_line(face, middle, width, eu, ev, k, seam)
         lens = 1 - 4 * k * k
@@ -100,6 +109,7 @@ class Renderer(nn.Module):
         # A shout cannot be closed by moving its lips: beyond MOST_CLOSING it stays as open as it is.
         stays = (lower - upper) * (1 - MOST_CLOSING / gap_mid.clamp(min=MOST_CLOSING))
         rest = upper + 0.35 / (1 + 3 * gap_mid) * (lower - upper)
+        rest = rest + wide * (0.5 * rest[:, MID : MID + 1] * lens - rest)
 
         chin = marks[:, 8, 1:]
         nose = marks[:, 33, 1:]
@@ -118,7 +128,7 @@ class Renderer(nn.Module):
         lower_mid, lip_drop = lower[:, MID : MID + 1], (lower_to - lower)[:, MID : MID + 1]
         # Teeth in a smile are bared by the lips; a wide open mouth is open by its jaw, which has to come up again.
         by_jaw = 0.4 + 0.5 * smoothstep((gap_mid - 0.2) / 0.3)
-        chin_drop = CHIN * drop - by_jaw * (lower_mid - rest_mid) * opened
+        chin_drop = CHIN * drop - (by_jaw * (lower_mid - rest_mid) * opened).clamp(max=MOST_RISE)
         inside = self.within_jaw_line(marks, u, v, chin_drop)
 
         # Undo the spreading or rounding of the corners: `us` is where a point's column was in the picture.
@@ -143,8 +153,10 @@ class Renderer(nn.Module):
         # The lower side: near the lip the lip's movement, further down the jaw's, which ends a little outside the jaw line.
         depth = below / (chin + chin_drop - rest_mid).clamp(min=0.4)
         spreadout = 0.75 + 0.35 * depth.clamp(max=1)
-        margin = 0.35 + 0.5 * (-chin_drop).clamp(min=0)  # a rising chin stretches what is under it: more room, or it folds
-        jaw_field = chin_drop * torch.exp(-((us / spreadout) ** 2)) * smoothstep(inside / margin + 1) * self.window
+        # The fallen chin covers the neck and leaves the collar alone. A rising one stretches what is under it: more room, or it folds.
+        rise = (-chin_drop).clamp(min=0)
+        margin = NECK + 1.8 * rise
+        jaw_field = chin_drop * torch.exp(-((us / spreadout) ** 2)) * smoothstep(inside / margin + 0.6 + 0.4 * (rise / 0.05).clamp(max=1)) * self.window
         # Never so steep that the picture would fold.
         blend = torch.maximum(0.45 * reach, 1.8 * (lip_drop - chin_drop).abs())
         mix = smoothstep(below / blend)
@@ -206,9 +218,9 @@ class Renderer(nn.Module):
             sides.append((small * w[:, None]).sum(2) / w.sum(1, keepdim=True))
         share = (u + 0.5).clamp(0, 1)[:, None]
         skin = sides[0][..., None] * (1 - share) + sides[1][..., None] * share
-        luma = (skin * self.luma[None, :, None]).sum(1, keepdim=True)
-        light = 0.20 + 0.85 * luma
-        tint = 1 + 0.45 * (skin / luma.clamp(min=0.05) - 1)
+        luma = (skin * self.luma[None, :, None]).sum(1, keepdim=True).clamp(min=0.03)
+        # What the light adds to the skin's own colour, it adds to the teeth's; dark skin is not all shadow.
+        light = 0.78 * (luma / SKIN_LUMA) ** 0.6 * (skin / luma / self.skin) ** 0.5
 
         below, above = v - upper_to, lower_to - v  # under the upper lip, over the lower lip
         gap = (lower_to - upper_to).clamp(min=0)
@@ -216,21 +228,19 @@ class Renderer(nn.Module):
 
         out = self.cavity * light * (0.6 + 0.4 * smoothstep(below / 0.12))[:, None]
         # Tongue: a mound that rests behind the lower teeth, lighter towards its tip.
-        mound = 0.05 + 0.42 * drop - 0.9 * u * u
+        mound = 0.02 + 0.40 * drop - 0.9 * u * u
         tongue = smoothstep((mound - above) / 0.09 + 0.5)
         out = out + (self.tongue * light * (1 - 0.55 * smoothstep(above / 0.16))[:, None] - out) * tongue[:, None]
-        # Lower teeth ride on the jaw, shown by a smile.
-        row = -0.03 + 0.10 * spread.clamp(min=0) - 0.12 * u * u
-        teeth = smoothstep((row - above) / 0.03 + 0.5) * (1 - smoothstep((u.abs() - 0.24) / 0.12))
-        out = out + (self.enamel * light * tint * 0.72 - out) * teeth[:, None]
         # Upper teeth hang from the skull: they stay while the lips move. Rounded lips cover them.
         place = u / 0.16 * (1 + 1.2 * u * u)  # counts teeth from the middle; those at the sides turn away
         between = (place - torch.round(place)).abs()  # 0 in the cleft between two teeth, 0.5 in a tooth's middle
-        tip = rest_mid + 0.055 - 0.035 * round_ - 0.22 * u * u - 0.008 * smoothstep(1 - between / 0.25)
+        tip = rest_mid + 0.06 - 0.035 * round_ - 0.22 * u * u
         teeth = smoothstep((tip - v) / 0.03 + 0.5) * (1 - smoothstep((u.abs() - 0.30) / 0.12))
-        shade = (0.72 + 0.28 * smoothstep(below / 0.06)) * (1 - 1.5 * u * u) * (1 - 0.16 * smoothstep(1 - between / 0.12))
+        shade = (0.72 + 0.28 * smoothstep(below / 0.06)) * (1 - 1.5 * u * u) * (1 - 0.10 * smoothstep(1 - between / 0.14))
         shade = shade * (1 - 0.35 * round_)
-        out = out + (self.enamel * light * tint * shade[:, None] - out) * teeth[:, None]
-        out = out * (0.3 + 0.7 * smoothstep(gap / 0.10))[:, None]  # little light falls through a narrow slit
-        alpha = smoothstep(gap / 0.03)[:, None]
+        out = out + (self.enamel * light * shade[:, None] - out) * teeth[:, None]
+        # Little light falls through a narrow slit, and the lips shade what is right behind them.
+        near = torch.minimum(below, above)
+        out = out * ((0.3 + 0.7 * smoothstep(gap / 0.10)) * (0.6 + 0.4 * smoothstep(near / 0.05)))[:, None]
+        alpha = (smoothstep(gap / 0.03) * smoothstep(near / 0.03 + 0.6))[:, None]
         return torch.cat([out.clamp(0, 1) * alpha, alpha], 1).reshape(-1, 4, self.grid, self.grid)

@@ -41,7 +41,8 @@ def read(name):
     frame = cv2.imread(path)
     if frame is None:
         video = cv2.VideoCapture(path)
-        video.set(cv2.CAP_PROP_POS_FRAMES, int(number or 0))
+        middle = video.get(cv2.CAP_PROP_FRAME_COUNT) // 2
+        video.set(cv2.CAP_PROP_POS_FRAMES, int(number or middle))
         frame = video.read()[1]
     if frame is None:
         raise SystemExit(f"{path} is neither a picture nor a video that OpenCV reads")

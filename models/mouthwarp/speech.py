@@ -2,6 +2,7 @@
 """Speech with known mouth shapes: espeak-ng's C library speaks made-up words and numbers and tells when each phoneme begins."""
 
 import ctypes as C
+import unicodedata
 
 import numpy as np
 
@@ -71,8 +72,12 @@ class Espeak:
 _ONSETS = "p b m p b m t d k g f v s z n l r sh ch h w j st pr tr br kl bl pl fr sp".split()
 _VOWELS = "a e i o u a e i o u ai au ei oi ou ee oo".split()
 _CODAS = ["", "", "", "", "n", "m", "r", "l", "s", "t", "p", "k", "b", "mp", "st"]
-_ACCENTED = {"de": "äöü", "fr": "éèu", "sv": "åäö", "fi": "äö", "hu": "áéöőüű", "tr": "öüı", "pt-br": "ãéó", "da": "æøå", "ro": "ăâi"}
-NUMBERS_ONLY = {"cmn", "ja", "ru", "hi", "ar", "ko"}  # no Latin spelling: but every language reads digits as its own words
+_ACCENTED = {
+    "de": "äöü", "fr": "éèu", "sv": "åäö", "fi": "äö", "hu": "áéöőüű", "tr": "öüı", "pt-br": "ãéó", "pt": "ãéó", "da": "æøå", "ro": "ăâi",
+    "sk": "áéäô", "cs": "áéěů", "nb": "æøå", "is": "áéöý", "et": "äöüõ", "az": "əöüı", "lv": "āēīū",
+}  # fmt: skip
+# Written in other letters; but every language reads digits as its own words.
+NUMBERS_ONLY = {"cmn", "ja", "ru", "hi", "ar", "ko", "el", "bg", "uk", "fa", "ta", "bn", "ka"}
 
 
 def text(language, rng):
@@ -91,11 +96,11 @@ def text(language, rng):
 
 # IPA vowel → (jaw 0..1, spread -1 round .. 1). Values by eye, after the vowel chart: height opens the jaw, rounding narrows the mouth.
 _VOWEL = {
-    "a": (1.0, 0.15), "ä": (1.0, 0.1), "ɐ": (0.8, 0.1), "ɑ": (1.0, 0.0), "ɒ": (0.85, -0.35), "æ": (0.95, 0.35), "ʌ": (0.7, 0.05),
+    "a": (1.0, 0.15), "ɐ": (0.8, 0.1), "ɑ": (1.0, 0.0), "ɒ": (0.85, -0.35), "æ": (0.95, 0.35), "ʌ": (0.7, 0.05),
     "ɛ": (0.65, 0.4), "e": (0.45, 0.6), "ə": (0.4, 0.1), "ɘ": (0.4, 0.1), "ɜ": (0.5, 0.0), "ɚ": (0.4, -0.2), "ɝ": (0.45, -0.2),
     "ɪ": (0.32, 0.6), "i": (0.22, 0.95), "ɨ": (0.25, 0.5), "ɯ": (0.22, 0.3), "ɤ": (0.4, 0.2), "y": (0.22, -0.85), "ʉ": (0.25, -0.8),
     "ø": (0.4, -0.7), "ɵ": (0.4, -0.6), "œ": (0.6, -0.55), "ɶ": (0.8, -0.4), "ɔ": (0.7, -0.6), "o": (0.5, -0.85), "ʊ": (0.3, -0.7),
-    "u": (0.25, -1.0), "ᵻ": (0.3, 0.4),
+    "u": (0.25, -1.0), "ᵻ": (0.3, 0.4), "ε": (0.65, 0.4),
 }  # fmt: skip
 # consonant → (jaw, how firmly, spread, how firmly, closure). Without an entry: ANY.
 _ANY = (0.22, 0.35, 0.15, 0.15, 0.0)
@@ -109,11 +114,14 @@ _CONSONANT = {
     "h": (0.4, 0.05, 0.0, 0.02, 0.0), "ʔ": (0.3, 0.05, 0.0, 0.02, 0.0), "ɦ": (0.4, 0.05, 0.0, 0.02, 0.0),
     "l": (0.35, 0.4, 0.15, 0.15, 0.0), "k": (0.3, 0.3, 0.1, 0.1, 0.0), "ɡ": (0.3, 0.3, 0.1, 0.1, 0.0), "g": (0.3, 0.3, 0.1, 0.1, 0.0),
     "x": (0.35, 0.3, 0.0, 0.1, 0.0), "ʁ": (0.35, 0.3, 0.0, 0.1, 0.0), "χ": (0.35, 0.3, 0.0, 0.1, 0.0), "ħ": (0.5, 0.2, 0.1, 0.1, 0.0),
-    "θ": (0.2, 0.7, 0.15, 0.2, 0.0), "ð": (0.2, 0.6, 0.15, 0.2, 0.0),
+    "ʕ": (0.5, 0.2, 0.1, 0.1, 0.0), "ɻ": (0.25, 0.4, -0.4, 0.4, 0.0), "θ": (0.2, 0.7, 0.15, 0.2, 0.0), "ð": (0.2, 0.6, 0.15, 0.2, 0.0),
 }  # fmt: skip
 _PLAIN = set("tdnŋɲɳɾrɽʈɖçʝɣqɢɴʀʂʐɫʎɭɬcɟ")
 _HOLD_BEFORE_BURST = 0.05  # espeak-ng places a plosive at its burst; the lips close about this much earlier
 _SHORTEST_CLOSURE = 0.07
+_PAUSE = 0.15  # a shorter silence between two sounds is no reason to close the mouth
+KERNEL = 0.06  # what neighbours are blended over: a raised cosine, its width at half of its height in seconds
+CLOSURE_KERNEL = 0.02
 
 
 def _hann(seconds):
@@ -121,10 +129,10 @@ def _hann(seconds):
     return k / k.sum()
 
 
-def mouth(phonemes, rows):
+def mouth(phonemes, rows, kernel=KERNEL):
     """(rows, 3): jaw, spread, closure for every row of features. Firm phonemes pull the loose ones beside them along."""
     jaw, jaw_w, spread, spread_w, closure = np.zeros((5, rows))
-    jaw_w += 1.0  # silence before, after and between the words is a closed mouth
+    jaw_w += 1.0  # silence before, after and between the phrases is a closed mouth
     spread_w += 0.3
     per_second = SAMPLE_RATE / HOP
 
@@ -136,26 +144,42 @@ def mouth(phonemes, rows):
             a, b = (max(0, round((middle + side * length / 2) * per_second)) for side in (-1, 1))
             closure[a:b] = np.maximum(closure[a:b], c)
 
-    for (start, name), (end, _) in zip(phonemes, phonemes[1:]):
-        symbols = [c for c in name if c in _VOWEL or c in _CONSONANT or c in _PLAIN]
-        step = (end - start) / max(1, len(symbols))
-        for i, symbol in enumerate(symbols):
-            a, b = start + i * step, start + (i + 1) * step
-            if symbol in _VOWEL:
-                j, s = _VOWEL[symbol]
-                put(a, b, j, 1.0, s, 1.0, 0.0)
-                continue
-            shape = _CONSONANT.get(symbol, _ANY)
-            if symbol == "p":
-                put(a - _HOLD_BEFORE_BURST, a + 0.01, *shape)
-                put(a + 0.01, b, *_ANY)
-            else:
-                put(a - (_HOLD_BEFORE_BURST if symbol in "tk" else 0), b, *shape)
+    for symbol, a, b in segments(phonemes):
+        if symbol in _VOWEL:
+            j, s = _VOWEL[symbol]
+            put(a, b, j, 1.0, s, 1.0, 0.0)
+            continue
+        shape = _CONSONANT.get(symbol, _ANY)
+        if symbol == "p":
+            put(a - _HOLD_BEFORE_BURST, a + 0.01, *shape)
+            put(a + 0.01, b, *_ANY)
+        else:
+            put(a - (_HOLD_BEFORE_BURST if symbol in ("t", "k") else 0), b, *shape)
 
     def blend(value, firmness, kernel):
         return np.convolve(value * firmness, kernel, "same") / np.convolve(firmness, kernel, "same").clip(1e-3)
 
     # The lips of a plosive win over its jaw, so closure is smoothed the least.
-    return np.stack(
-        [blend(jaw, jaw_w, _hann(0.05)), blend(spread, spread_w, _hann(0.08)), np.convolve(closure, _hann(0.02), "same")], 1
-    ).astype(np.float32)
+    k = _hann(kernel)
+    return np.stack([blend(jaw, jaw_w, k), blend(spread, spread_w, k), np.convolve(closure, _hann(CLOSURE_KERNEL), "same")], 1).astype(np.float32)
+
+
+def segments(phonemes):
+    """(symbol, start, end) of each sound; "" is a short silence, long ones are left out. The last phoneme only ends the one before."""
+    found = []
+    for (start, name), (end, _) in zip(phonemes, phonemes[1:]):
+        letters = unicodedata.normalize("NFD", name) if name[:1] != "(" else ""  # "(en)" announces another language
+        symbols = [c for c in letters if c in _VOWEL or c in _CONSONANT or c in _PLAIN] or [""]
+        if symbols == [""] and found and found[-1][0] == "":
+            found[-1] = "", found[-1][1], end
+            continue
+        step = (end - start) / len(symbols)
+        found += [(symbol, start + i * step, start + (i + 1) * step) for i, symbol in enumerate(symbols)]
+    return [f for f in found if f[0] or f[2] - f[1] < _PAUSE]
+
+
+def closures(phonemes):
+    """(start, end) of every p, b, m: while the lips are together."""
+    for symbol, a, b in segments(phonemes):
+        if symbol in ("p", "b", "m"):
+            yield (a - _HOLD_BEFORE_BURST, a) if symbol == "p" else (a, b)

@@ -52,7 +52,7 @@ fn paste_components<const N: usize>(
     canvas: &mut Canvas,
     first: usize,
     place: &Place,
-    picture: &Tile<f32, 3>,
+    picture: &Tile<3>,
     size: &Affine,
     style: &Style,
 ) {

@@ -202,14 +202,14 @@ fn reach(upper: &[Knot], lower: &[Knot]) -> [f32; 4] {
 
 /// A sample that one side covers, and its weight.
 #[inline(always)]
-fn shift<const N: usize>(source: &Tile<u8, N>, x: f32, y: f32, knot: Knot) -> ([f32; N], f32) {
+fn shift<const N: usize>(source: &Tile<N>, x: f32, y: f32, knot: Knot) -> ([f32; N], f32) {
     (source.between(x + knot[0], y + knot[1]), knot[WEIGHT])
 }
 
 /// A sample where both sides, or neither, may be.
 #[inline(always)]
 fn join<const N: usize>(
-    source: &Tile<u8, N>,
+    source: &Tile<N>,
     x: f32,
     y: f32,
     upper: &Knot,
@@ -242,11 +242,22 @@ fn join<const N: usize>(
 #[inline(always)]
 fn mix<const N: usize>(u: f32, upper: impl Fn() -> [f32; N], l: f32, lower: impl Fn() -> [f32; N]) -> [f32; N] {
     if l <= 0.0 {
-        return upper().map(|v| u * v);
+        return scale(u, upper());
     }
     if u <= 0.0 {
-        return lower().map(|v| l * v);
+        return scale(l, lower());
     }
-    let (a, b) = (upper(), lower());
-    std::array::from_fn(|n| u * a[n] + l * b[n])
+    let (mut a, b) = (scale(u, upper()), lower());
+    for n in 0..N {
+        a[n] += l * b[n];
+    }
+    a
+}
+
+#[inline(always)]
+fn scale<const N: usize>(by: f32, mut values: [f32; N]) -> [f32; N] {
+    for v in &mut values {
+        *v *= by;
+    }
+    values
 }

@@ -42,7 +42,7 @@ impl<'a> Canvas<'a> {
 
     /// A copy of the samples in `columns` × `rows` of the components `first..first + N`, which must have the same
     /// subsampling. Ranges are cut to the component; `None` where nothing is left.
-    pub fn copy<const N: usize>(&self, first: usize, columns: Range<usize>, rows: Range<usize>) -> Option<Tile<u8, N>> {
+    pub fn copy<const N: usize>(&self, first: usize, columns: Range<usize>, rows: Range<usize>) -> Option<Tile<N>> {
         let layout = self.layouts.get(first)?;
         let columns = columns.start..columns.end.min(layout.width);
         let rows = rows.start..rows.end.min(layout.height);
@@ -52,18 +52,18 @@ impl<'a> Canvas<'a> {
     }
 
     /// Copies a part of row `y` of the components `first..first + N`, from column `x` on, which must lie within them.
-    pub fn read<const N: usize>(&self, first: usize, x: usize, y: usize, row: &mut [[u8; N]]) {
+    pub fn read<T: From<u8>, const N: usize>(&self, first: usize, x: usize, y: usize, row: &mut [[T; N]]) {
         for n in 0..N {
             let layout = &self.layouts[first + n];
             let samples = &self.planes[layout.plane][layout.at(x, y)..];
             if layout.step == 1 {
                 // Apart from the general case because the compiler can vectorise it.
                 for (sample, &value) in row.iter_mut().zip(samples) {
-                    sample[n] = value;
+                    sample[n] = value.into();
                 }
             } else {
                 for (sample, &value) in row.iter_mut().zip(samples.iter().step_by(layout.step)) {
-                    sample[n] = value;
+                    sample[n] = value.into();
                 }
             }
         }

@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A rectangle of samples, held apart from the frame.
 
-/// `N` values per sample, row after row. Sample (x, y) of the frame's component (or of a picture, where the corner is 0, 0)
+/// `N` values per sample, row after row; as `f32`, because each is interpolated about once. Sample (x, y) of the frame's component (or of a picture, where the corner is 0, 0)
 /// is the tile's (x − corner\[0\], y − corner\[1\]).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tile<T, const N: usize> {
+pub struct Tile<const N: usize> {
     corner: [f32; 2],
     /// The last sample's coordinates in the tile.
     last: [f32; 2],
     /// `width + 1`: the last column and the last row are there twice, so that every sample has a neighbour.
     pitch: usize,
-    samples: Vec<[T; N]>,
+    samples: Vec<[f32; N]>,
 }
 
-impl<T: Copy + Default + Into<f32>, const N: usize> Tile<T, N> {
+impl<const N: usize> Tile<N> {
     /// `fill(y, row)` gets each row's number, from 0, and its `width` samples to set. `None` where the tile would be empty.
     pub fn new(
         corner: [usize; 2],
         width: usize,
         height: usize,
-        mut fill: impl FnMut(usize, &mut [[T; N]]),
+        mut fill: impl FnMut(usize, &mut [[f32; N]]),
     ) -> Option<Self> {
         if width == 0 || height == 0 {
             return None;
         }
         let pitch = width + 1;
-        let mut samples = vec![[T::default(); N]; pitch * (height + 1)];
+        let mut samples = vec![[0.0; N]; pitch * (height + 1)];
         for (y, row) in samples.chunks_exact_mut(pitch).take(height).enumerate() {
             fill(y, &mut row[..width]);
             row[width] = row[width - 1];
@@ -50,8 +50,7 @@ impl<T: Copy + Default + Into<f32>, const N: usize> Tile<T, N> {
         let (a, b, c, d) = (samples[0], samples[1], samples[self.pitch], samples[self.pitch + 1]);
         let mut value = [0.0; N];
         for n in 0..N {
-            let [a, b, c, d]: [f32; 4] = [a[n].into(), b[n].into(), c[n].into(), d[n].into()];
-            let (t, u) = (a + (b - a) * wx, c + (d - c) * wx);
+            let (t, u) = (a[n] + (b[n] - a[n]) * wx, c[n] + (d[n] - c[n]) * wx);
             value[n] = t + (u - t) * wy;
         }
         value
@@ -64,15 +63,15 @@ mod tests {
 
     #[test]
     fn between_samples_and_beyond_the_edges() {
-        let values = [[[0u8], [100]], [[40], [140]]];
+        let values = [[[0.0], [100.0]], [[40.0], [140.0]]];
         let tile = Tile::new([10, 20], 2, 2, |y, row| row.copy_from_slice(&values[y])).unwrap();
         assert_eq!(tile.between(11.0, 20.0), [100.0]);
         assert_eq!(tile.between(10.5, 20.5), [70.0]);
         assert_eq!(tile.between(11.0, 21.0), [140.0]);
         assert_eq!(tile.between(f32::NAN, f32::INFINITY), [40.0]);
         assert_eq!(tile.between(-1e30, 20.25), [10.0]);
-        assert_eq!(Tile::<u8, 1>::new([0, 0], 0, 5, |_, _| ()), None);
-        let one = Tile::new([3, 3], 1, 1, |_, row| row[0] = [7u8]).unwrap();
+        assert_eq!(Tile::<1>::new([0, 0], 0, 5, |_, _| ()), None);
+        let one = Tile::new([3, 3], 1, 1, |_, row| row[0] = [7.0]).unwrap();
         assert_eq!(one.between(9.0, 9.0), [7.0]);
     }
 }
