@@ -277,30 +277,70 @@ fn the_size_may_change_midstream() {
     assert!((1.9..2.1).contains(&ratio), "{ratio}");
 }
 
-#[test]
-fn a_small_face_says_so() {
-    let Some(face) = common::media("portrait/painted_woman_508x504.png") else { return };
-    let (frames, _) = run(&format!("{} ! facecrop min-face-size=400 ! appsink name=out", still(&face, 5, 508, 504)));
-    // It is not even looked for at a size at which it could be found.
-    assert!(frames.iter().all(|f| f.faces.iter().all(|f| f.weight == 0.0 && f.reason == Some(Reason::TooSmall))));
+/// A facecrop fed by hand with one picture.
+struct ByHand {
+    harness: gst_check::Harness,
+    picture: gst::Buffer,
+    frames: u64,
+}
+
+impl ByHand {
+    /// Feeds the first frame of `description`.
+    fn new(description: &str) -> Self {
+        common::init();
+        let pipeline = gst::parse::launch(&format!("{description} ! appsink name=out")).unwrap();
+        let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+        let sink = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let sample = sink.pull_sample().expect("a picture");
+        pipeline.set_state(gst::State::Null).unwrap();
+        let mut harness = gst_check::Harness::new("facecrop");
+        harness.set_src_caps(sample.caps().unwrap().to_owned());
+        Self { harness, picture: sample.buffer_owned().unwrap(), frames: 0 }
+    }
+
+    /// Feeds the picture once more, 40 ms later.
+    fn push(&mut self, flags: gst::BufferFlags) -> gst::Buffer {
+        let mut buffer = self.picture.clone();
+        {
+            let buffer = buffer.make_mut();
+            buffer.set_flags(flags);
+            buffer.set_pts(self.frames * 40.mseconds());
+        }
+        self.frames += 1;
+        self.harness.push_and_pull(buffer).unwrap()
+    }
 }
 
 #[test]
-fn neither_the_pixels_nor_a_gap_are_touched() {
-    common::init();
-    let mut harness = gst_check::Harness::new("facecrop");
-    harness.set_src_caps_str("video/x-raw,format=I420,width=64,height=48,framerate=25/1");
-    for flags in [gst::BufferFlags::empty(), gst::BufferFlags::GAP] {
-        let mut buffer = gst::Buffer::from_slice(vec![77u8; 64 * 48 * 3 / 2]);
-        buffer.get_mut().unwrap().set_flags(flags);
-        buffer.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
-        let pointer = buffer.map_readable().unwrap().as_ptr();
-        let out = harness.push_and_pull(buffer).unwrap();
-        let map = out.map_readable().unwrap();
-        assert_eq!(map.as_ptr(), pointer);
-        assert!(map.iter().all(|&v| v == 77));
+fn a_face_that_is_too_small_fades_and_says_so() {
+    let Some(face) = common::media("portrait/painted_woman_508x504.png") else { return };
+    let mut facecrop = ByHand::new(&still(&face, 1, 508, 504));
+    let mut shown = Vec::new();
+    for min_face_size in [40u32, 400, 400, 400, 400, 40, 40, 40] {
+        facecrop.harness.element().unwrap().set_property("min-face-size", min_face_size);
+        let buffer = facecrop.push(gst::BufferFlags::empty());
+        let faces = FaceMeta::faces(&buffer);
+        assert_eq!(faces[0].reason, (min_face_size == 400).then_some(Reason::TooSmall));
+        shown.push((3.0 * faces[0].weight).round());
+    }
+    assert_eq!(shown, [3.0, 2.0, 1.0, 0.0, 0.0, 1.0, 2.0, 3.0]);
+}
+
+#[test]
+fn pixels_are_never_touched_and_gaps_not_looked_at() {
+    let Some(face) = common::media("portrait/painted_woman_508x504.png") else { return };
+    let mut facecrop = ByHand::new(&still(&face, 1, 508, 504));
+    let (pointer, bytes) = {
+        let map = facecrop.picture.map_readable().unwrap();
+        (map.as_ptr(), map.to_vec())
+    };
+    for (flags, faces) in [(gst::BufferFlags::GAP, 0), (gst::BufferFlags::empty(), 1)] {
+        let out = facecrop.push(flags);
+        assert_eq!(FaceMeta::faces(&out).len(), faces);
         assert_eq!(out.flags().contains(gst::BufferFlags::GAP), flags == gst::BufferFlags::GAP);
-        assert!(FaceMeta::faces(&out).is_empty());
+        let map = out.map_readable().unwrap();
+        assert!(map.as_ptr() == pointer && map.as_slice() == bytes);
     }
 }
 

@@ -35,7 +35,7 @@ const SAFELY: f32 = 1.5;
 /// Widths of the pictures that the detector gets, one after the other until it finds a face for certain.
 const WIDTHS: [usize; 2] = [320, 640];
 /// Faces that are too small for those are looked for where a scene begins and at every so many-th detection, …
-const THOROUGH: u32 = 4;
+const THOROUGH: u32 = 8;
 /// … in a picture of so many pixels.
 const MAX_PIXELS: f32 = 1280.0 * 720.0;
 
@@ -132,7 +132,7 @@ impl Analysis {
                 Some(region) => vec![region],
                 None => {
                     let thorough = self.detections.is_multiple_of(THOROUGH);
-                    detect(&self.detector, frame, config, &self.tracker, thorough)?
+                    detect(&mut self.detector, frame, config, &self.tracker, thorough)?
                 }
             };
             self.detections = self.detections.wrapping_add(1);
@@ -193,7 +193,7 @@ impl Analysis {
 
 /// Asks the detector at rising resolution until it has found something.
 fn detect(
-    detector: &Detector,
+    detector: &mut Detector,
     frame: &VideoFrameRef<&gst::BufferRef>,
     config: &Config,
     tracker: &Tracker,

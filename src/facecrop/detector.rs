@@ -3,8 +3,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustface::ImageData;
 
@@ -26,6 +27,9 @@ pub const MIN_FACE: usize = 40;
 
 /// The library's own choice: lower finds more faces that are none.
 const SCORE_THRESHOLD: f64 = 2.0;
+
+/// A detection takes some 10 ms; only a broken detector takes that long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running detector. Dropping it ends its thread.
 pub struct Detector {
@@ -50,14 +54,14 @@ impl Detector {
             .name("facecrop-detect".into())
             .spawn(move || work(&bytes, &queue, &reply))
             .map_err(|e| fail(&e))?;
-        let detector = Self { requests: Some(requests), answers, thread: Some(thread) };
+        let mut detector = Self { requests: Some(requests), answers, thread: Some(thread) };
         // The first answer says whether the model could be read.
         detector.answer().map_err(|e| fail(&e))?;
         Ok(detector)
     }
 
-    /// Boxes in pixels of `image`, best first. Waits for the answer.
-    pub fn detect(&self, image: GrayImage) -> Result<Vec<Rect>, String> {
+    /// Boxes in pixels of `image`, best first. Waits for the answer, though not forever.
+    pub fn detect(&mut self, image: GrayImage) -> Result<Vec<Rect>, String> {
         if image.width < MIN_FACE || image.height < MIN_FACE {
             return Ok(Vec::new());
         }
@@ -66,8 +70,15 @@ impl Detector {
         self.answer()
     }
 
-    fn answer(&self) -> Result<Vec<Rect>, String> {
-        self.answers.recv().unwrap_or_else(|_| Err("the face detector's thread has ended".into()))
+    fn answer(&mut self) -> Result<Vec<Rect>, String> {
+        self.answers.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            // Not waited for any more: it may never end.
+            (self.requests, self.thread) = (None, None);
+            Err(match error {
+                RecvTimeoutError::Timeout => format!("the face detector did not answer for {} s", PATIENCE.as_secs()),
+                RecvTimeoutError::Disconnected => "the face detector's thread has ended".into(),
+            })
+        })
     }
 }
 
@@ -141,7 +152,7 @@ mod tests {
 
     #[test]
     fn pictures_without_a_face_and_tiny_ones_are_answered() {
-        let Ok(detector) = Detector::open(SEETA) else { return eprintln!("skipped: no models/seetaface") };
+        let Ok(mut detector) = Detector::open(SEETA) else { return eprintln!("skipped: no models/seetaface") };
         for (width, height) in [(0, 0), (1, 1), (39, 300), (40, 40), (320, 41), (320, 180)] {
             let data = (0..width * height).map(|k| (k * 7 % 251) as u8).collect();
             assert_eq!(detector.detect(GrayImage { width, height, data }), Ok(Vec::new()));
