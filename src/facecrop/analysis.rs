@@ -30,7 +30,7 @@ const INTERVAL_NO_FACE: u64 = 10;
 const PATIENCE: u32 = 10;
 
 /// A face that much larger than the smallest that the detector sees is not missed.
-const SAFELY: f32 = 1.5;
+const SAFELY: f32 = 1.25;
 
 /// Widths of the pictures that the detector gets, one after the other until it finds a face for certain.
 const WIDTHS: [usize; 2] = [320, 640];
