@@ -43,8 +43,9 @@ while [ $# -gt 0 ]; do
             declare "${1#--}=$2"
             shift
             ;;
-        --model=?* | --loop=?* | --detector=?* | --device=?*)
+        --model=* | --loop=* | --detector=* | --device=*)
             option=${1#--}
+            [ -n "${option#*=}" ] || misused "--${option%%=*} needs a value that is not empty"
             declare "${option%%=*}=${option#*=}"
             ;;
         -h | --help)
@@ -75,6 +76,7 @@ video=${files[0]} audio=${files[1]} out=${files[2]}
 # --- Whether it can be done --------------------------------------------------------------------------------------------
 
 for file in "$video" "$audio"; do
+    [ -n "$file" ] || misused "an empty file name"
     [ -e "$file" ] || fail "$file: there is no such file"
     [ -f "$file" ] || fail "$file is not a file"
     [ -r "$file" ] || fail "$file cannot be read: permission denied"
@@ -103,6 +105,8 @@ done
 
 child='' work='' unfinished=''
 clean_up() {
+    # A second signal must not end the cleaning.
+    trap '' HUP INT TERM
     if [ -n "$child" ]; then
         kill "$child" 2> /dev/null || true
         wait "$child" 2> /dev/null || true
@@ -145,7 +149,7 @@ shorter() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
 damaged='this is not a media file, or a damaged one'
 ffprobe -v quiet "$work/video" || fail "$video: $damaged"
 ffprobe -v quiet "$work/audio" || fail "$audio: $damaged"
-size=$(ffprobe -v quiet -select_streams V:0 -show_entries stream=width,height -of csv=p=0:s=x "$work/video" | head -n 1)
+size=$(ffprobe -v quiet -select_streams V:0 -show_entries stream=width,height -of csv=p=0:s=x "$work/video" | awk 'NR == 1')
 [[ $size =~ ^[1-9][0-9]*x[1-9][0-9]* ]] || fail "$video: there is no picture in it"
 [ -n "$(ffprobe -v quiet -select_streams a:0 -show_entries stream=index -of csv=p=0 "$work/audio")" ] ||
     fail "$audio: there is no sound in it"
@@ -156,8 +160,17 @@ shorter 0 "$video_seconds" || fail "$video: there is not one frame in it: $damag
 if [ -z "$loop" ]; then
     if shorter "$video_seconds" "$audio_seconds"; then loop=pingpong; else loop=none; fi
 fi
+# Formats that GStreamer's decoders do not take as they are.
+case $(ffprobe -v quiet -show_entries format=format_name -of csv=p=0 "$work/video") in
+    gif | bmp_pipe | tiff_pipe)
+        run ffmpeg -nostdin -v error -i "$work/video" -an -c:v ffv1 -f matroska "$work/plain" 2> "$work/errors" ||
+            fail "$video: $(head -n 1 "$work/errors")"
+        mv -f "$work/plain" "$work/video"
+        ;;
+esac
 # H.264 halves the colour's resolution and wants even sizes.
 IFS=x read -r width height _ <<< "$size"
+[ "$width" -ge 16 ] && [ "$height" -ge 16 ] || fail "$video: $width×$height is too small, at least 16×16 is needed"
 odd_columns=$((width % 2)) odd_rows=$((height % 2))
 [ $((odd_columns + odd_rows)) -eq 0 ] ||
     say "$video: $width×$height is odd; the last column or row is left out ($((width - odd_columns))×$((height - odd_rows)))"
@@ -174,6 +187,7 @@ quoted() {
 #   AUDIO ─┬─► audiofeatures ─────────────┘                                 ▲
 #          └─► AAC ─────────────────────────────────────────────────────────┘
 #
+# A file cannot change its picture's size midway: videoscale, idle otherwise, keeps the first one.
 # The queue before the AAC encoder has no limit of its own. It holds as much sound as there is in picture between lipsyncgen
 # and the muxer (x264enc looks 40 frames ahead, whatever the frame rate): the other branch of the tee holds the sound back.
 # The usual frame rates, those over 1001 among them, have whole numbers of 1/120000 s.
@@ -182,7 +196,8 @@ pipeline=(
     filesrc location="$work/video"
     ! decodebin name=picture caps='video/x-raw(ANY)' expose-all-streams=false
     ! videocrop right="$odd_columns" bottom="$odd_rows"
-    ! videoconvert ! video/x-raw,format=I420
+    ! videoconvert ! videoscale add-borders=true
+    ! video/x-raw,format=I420,width="$((width - odd_columns))",height="$((height - odd_rows))"
     ! videoflip video-direction=auto
     ! avatarloop mode="$loop"
     ! queue
@@ -240,16 +255,18 @@ essence() {
             match($0, /^ERROR: from element [^ ]*: /)
             element = substr($0, 1, RLENGTH)
             text = substr($0, RLENGTH + 1)
+            more = 1
             next
         }
-        /^Additional debug info:/ { if (wanted) place = NR + 1; next }
+        /^Additional debug info:/ { more = 0; if (wanted) place = NR + 1; next }
         /^(ERROR|WARNING): / { if (text != "") exit; other = other == "" ? $0 : other; next }
         /^(Execution ended|Setting pipeline|Freeing pipeline)/ { wanted = 0 }
+        wanted && more { text = text "\n" $0; next }
         wanted && place && NR > place { detail = detail (detail == "" ? "" : " ") $0 }
         END {
             if (text == "") { sub(/^[A-Z]*: /, "", other); print other; exit }
-            # Our elements explain themselves in the detail; others put the gist before it.
-            if (detail != "") text = element ~ /GstLipsync/ ? detail : text " (" detail ")"
+            # Our elements say everything in the message itself.
+            if (detail != "" && element !~ /GstLipsync/) text = text " (" detail ")"
             if (element ~ /GstDecodeBin:picture/) text = video ": " text
             if (element ~ /GstDecodeBin:voice/) text = audio ": " text
             print text
@@ -276,7 +293,7 @@ fi
 # An AAC encoder puts 1024 samples of silence before the sound. Moved to before the start they are skipped by players: ffmpeg
 # notes them in an edit list, which mp4mux cannot.
 rate=$(ffprobe -v quiet -select_streams a:0 -show_entries stream=sample_rate -of csv=p=0 "$work/muxed.mp4") ||
-    fail "nothing could be decoded from $video and $audio: damaged files? LIPSYNC_VERBOSE=1 tells more"
+    fail "nothing came of $video and $audio: damaged files, or too short a sound? LIPSYNC_VERBOSE=1 tells more"
 run ffmpeg -nostdin -v error -i "$work/muxed.mp4" -itsoffset "$(awk -v rate="$rate" 'BEGIN { printf "%.9f", -1024 / rate }')" \
     -i "$work/muxed.mp4" -map 0:v:0 -map 1:a:0 -c copy -movie_timescale "$rate" -movflags +faststart -f mp4 "$unfinished/whole.mp4" 2> "$work/errors" ||
     fail "the sound and the picture could not be joined: $(head -n 1 "$work/errors")"

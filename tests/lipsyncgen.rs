@@ -345,6 +345,91 @@ fn features_of_another_recipe_are_refused() {
     assert!(error.is_some());
 }
 
+/// A flush of the picture alone (an app that replaces it) leaves the sound's side alive.
+#[test]
+fn the_picture_can_be_flushed_alone() {
+    let test = Pipeline::new("device=delay=20 batch-size=5");
+    test.play();
+    test.push_video((0..30).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 400, |_| 50.0)]);
+    let first = test.sink.try_pull_sample(gst::ClockTime::from_seconds(10));
+    assert!(first.is_some());
+    assert!(test.video.send_event(gst::event::FlushStart::new()));
+    assert!(test.video.send_event(gst::event::FlushStop::new(false)));
+    while test.sink.try_pull_sample(gst::ClockTime::from_mseconds(300)).is_some() {}
+    test.push_video((60..80).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.end();
+    let after = test.all();
+    assert!(!after.is_empty());
+    let last = after.last().expect("not empty");
+    assert_eq!(last.pts(), Some(gst::ClockTime::from_nseconds(79 * 40 * MS)));
+    assert!(shown(last).is_some(), "the sound is still there");
+}
+
+/// Times that step back, as at the seam of a loop, or one that leaps, stop nothing.
+#[test]
+fn times_may_step_back() {
+    let test = Pipeline::new("");
+    test.play();
+    let times = (0..40u64).chain(0..40).map(|i| i * 40 * MS);
+    test.push_video(times.clone().map(|t| test.frame(t, 1.0)));
+    test.push_rows((0..30).map(|i| test.rows(0, i * 10, 10, |_| 50.0)));
+    test.end();
+    assert_eq!(crate::lipsyncgen::times(&test.all()), times.collect::<Vec<_>>());
+
+    let test = Pipeline::new("");
+    test.play();
+    let times = (0..40u64).map(|i| if i == 10 { 1_500 * MS } else { i * 40 * MS });
+    test.push_video(times.clone().map(|t| test.frame(t, 1.0)));
+    test.push_rows((0..30).map(|i| test.rows(0, i * 10, 10, |_| 50.0)));
+    test.end();
+    assert_eq!(crate::lipsyncgen::times(&test.all()), times.collect::<Vec<_>>());
+}
+
+/// A GAP event is no frame.
+#[test]
+fn a_gap_in_the_picture_is_no_frame() {
+    let test = Pipeline::new("");
+    test.play();
+    test.push_video((0..10).map(|i| test.frame(i * 40 * MS, 1.0)));
+    let gap = gst::event::Gap::builder(gst::ClockTime::from_nseconds(400 * MS))
+        .duration(gst::ClockTime::from_nseconds(400 * MS))
+        .build();
+    assert!(test.video.send_event(gap));
+    test.push_video((20..30).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 200, |_| 50.0)]);
+    test.end();
+    let expected: Vec<u64> = (0..10).chain(20..30).map(|i| i * 40 * MS).collect();
+    assert_eq!(times(&test.all()), expected);
+}
+
+/// After an interruption the old sentence's rows are not used, and the next sentence's are, from its first frame.
+#[test]
+fn an_interruption_drops_the_old_sentence() {
+    let test = Pipeline::new("batch-size=1");
+    test.play();
+    test.push_rows([test.rows(0, 0, 50, |_| 20.0)]);
+    test.push_video((0..10).map(|i| test.frame(i * 40 * MS, 1.0)));
+    for _ in 0..10 {
+        let sample = test.sink.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("ten frames");
+        let value = shown(&sample.buffer_owned().expect("a buffer")).map(|(v, _)| v.round());
+        assert_eq!(value, Some(20.0));
+    }
+    let pad = test.pipeline.by_name("g").expect("named").static_pad("features").expect("requested");
+    let interrupt = gst::event::CustomDownstreamOob::new(gst::Structure::new_empty("lipsync-interrupt"));
+    assert!(pad.send_event(interrupt));
+    // What was still on its way, then the next sentence.
+    test.push_rows([test.rows(0, 50, 50, |_| 20.0), test.rows(600 * MS, 0, 100, |_| 80.0)]);
+    test.push_video((10..40).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.end();
+    let frames = test.all();
+    assert_eq!(frames.len(), 30);
+    let shown: Vec<_> = frames.iter().map(shown).collect();
+    assert!(shown[..3].iter().flatten().all(|(_, weight)| *weight < 1.0), "it fades: {shown:?}");
+    assert_eq!(shown[4], None, "{shown:?}");
+    assert_eq!(shown[5].map(|(value, _)| value.round()), Some(80.0), "0.6 s: the next sentence: {shown:?}");
+}
+
 /// Memory: what is held is bounded by look-ahead and batch, and the answer to ALLOCATION says so.
 #[test]
 fn starting_and_stopping_leaves_nothing_behind() {

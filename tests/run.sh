@@ -19,7 +19,7 @@ else
 fi
 
 echo '== elements'
-G_DEBUG=fatal-criticals cargo test --features test-runtime --quiet --features test-runtime
+G_DEBUG=fatal-criticals cargo test --features test-runtime --quiet
 
 for test in tests/*.sh; do
     [ "$test" != tests/run.sh ] || continue

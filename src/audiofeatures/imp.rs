@@ -90,8 +90,7 @@ impl AudioFeatures {
         let Some(answer) = model::ask(&self.srcpad) else { return Ok((self.fallback()?, false)) };
         if self.settings.lock().model.is_some() {
             let own = self.fallback()?;
-            let real = |model: &Model| model.folder.canonicalize().unwrap_or_else(|_| model.folder.clone());
-            if real(&own) != real(&answer) {
+            if own.folder != answer.folder {
                 return Err(gst::error_msg!(
                     gst::ResourceError::Settings,
                     (

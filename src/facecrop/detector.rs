@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustface::ImageData;
 
+use super::imp::CAT;
 use crate::geometry::Rect;
 use crate::model::find_folder;
 use crate::pixels::GrayImage;
@@ -126,8 +127,12 @@ fn work(model: &[u8], queue: &Receiver<GrayImage>, reply: &SyncSender<Result<Vec
                 };
                 faces.iter().map(rect).collect()
             })
-            .map_err(|_| format!("SeetaFace failed on a picture of {} × {} pixels", image.width, image.height));
-        if reply.send(answer).is_err() {
+            .unwrap_or_else(|_| {
+                // One picture that it cannot look at is no reason to end the stream.
+                gst::warning!(CAT, "SeetaFace failed on a picture of {} × {} pixels", image.width, image.height);
+                Vec::new()
+            });
+        if reply.send(Ok(answer)).is_err() {
             return;
         }
     }

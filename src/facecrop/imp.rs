@@ -33,7 +33,7 @@ use crate::face_meta::FaceMeta;
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::pixels;
 
-static CAT: LazyLock<gst::DebugCategory> =
+pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("facecrop", gst::DebugColorFlags::empty(), Some("Face finder")));
 
 const DEFAULT_DETECT_INTERVAL: u32 = 0;
@@ -108,11 +108,11 @@ impl FaceCrop {
     /// NULL→READY: opens everything whose absence the user should hear of at once.
     fn open(&self) -> Result<(), gst::ErrorMessage> {
         let settings = self.settings.lock().clone();
-        let wrong = |e: String| gst::error_msg!(gst::LibraryError::Settings, ["{e}"]);
+        let wrong = |e: String| gst::error_msg!(gst::LibraryError::Settings, ("{e}"));
         settings.config().map_err(wrong)?;
         let own = settings.model.as_deref().map(Model::open).transpose()?;
         let analysis =
-            Analysis::open(&settings.detector).map_err(|e| gst::error_msg!(gst::ResourceError::NotFound, ["{e}"]))?;
+            Analysis::open(&settings.detector).map_err(|e| gst::error_msg!(gst::ResourceError::NotFound, ("{e}")))?;
         self.model.lock().own = own;
         *self.analysis.lock() = Some(analysis);
         Ok(())
@@ -129,11 +129,11 @@ impl FaceCrop {
             (Some(answered), Some(own)) if answered != own => {
                 return Err(gst::error_msg!(
                     gst::LibraryError::Settings,
-                    [
+                    (
                         "model=\"{}\" is set here, but the generator downstream uses \"{}\"; set the model on the generator only",
                         own.folder.display(),
                         answered.folder.display()
-                    ]
+                    )
                 ));
             }
             (Some(model), _) | (None, Some(model)) => model.clone(),
@@ -404,19 +404,19 @@ impl BaseTransformImpl for FaceCrop {
             return Ok(gst::FlowSuccess::Ok);
         }
         let config = self.settings.lock().config();
-        let config = config.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Settings, ["{e}"])))?;
+        let config = config.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Settings, ("{e}"))))?;
         let model = self.model().map_err(|e| self.fail(e))?;
         let (time, step) = self.time_step(buffer);
         let info = self.state.lock().info.clone().ok_or(gst::FlowError::NotNegotiated)?;
 
         let result = {
             let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info)
-                .map_err(|_| self.fail(gst::error_msg!(gst::ResourceError::Read, ["cannot map a video frame"])))?;
+                .map_err(|_| self.fail(gst::error_msg!(gst::ResourceError::Read, ("cannot map a video frame"))))?;
             let mut analysis = self.analysis.lock();
             let analysis = analysis.as_mut().ok_or(gst::FlowError::Flushing)?;
             analysis.process(&frame, step, &config, &model).map(|faces| (faces, analysis.take_events()))
         };
-        let (faces, events) = result.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Failed, ["{e}"])))?;
+        let (faces, events) = result.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Failed, ("{e}"))))?;
         for face in faces {
             gst::trace!(CAT, imp = self, "face {} at {:?}, weight {}", face.track, face.bbox, face.weight);
             FaceMeta::add(buffer, Arc::new(face));

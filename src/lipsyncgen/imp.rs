@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
@@ -14,7 +15,6 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use parking_lot::Mutex;
 
-use super::OnAudioEnd;
 use super::generator::{self, Generator};
 use super::mouth::Mouth;
 use super::settings::Settings;
@@ -22,9 +22,11 @@ use super::stats::Stats;
 use super::watchdog::{Phase, Watchdog};
 use super::window::RowStore;
 use super::worker::Worker;
-use crate::model::manifest::Rows;
+use super::{OnAudioEnd, OnStall};
+use crate::model::manifest::{End, Rows};
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::pixels;
+use crate::runtime::Options;
 
 pub static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("lipsyncgen", gst::DebugColorFlags::empty(), Some("Lip-sync generator")));
@@ -44,6 +46,10 @@ pub(super) struct Loaded {
     pub(super) model: Arc<Model>,
     pub(super) worker: Arc<Worker>,
     pub(super) windows: Arc<Vec<Rows>>,
+    /// Covers all windows.
+    pub(super) reach: Rows,
+    /// The settings it was loaded with.
+    key: (Option<String>, Options),
 }
 
 pub(super) struct Frame {
@@ -71,9 +77,23 @@ pub(super) struct State {
     pub(super) failing: bool,
     /// The rows of the buffer at the front of the features pad are in `rows` already.
     pub(super) front_taken: bool,
+    /// `lipsync-interrupt` came, the sound that follows it did not yet.
+    pub(super) interrupted: bool,
 }
 
 impl State {
+    /// A flush drops frames and segments; caps hold on, because nobody sends them again.
+    fn flush(&mut self) {
+        self.items.retain(|item| matches!(item, Item::Caps(_)));
+        self.mouth = Mouth::default();
+    }
+
+    pub(super) fn put_back_caps(&mut self, items: Vec<Item>) {
+        for item in items.into_iter().rev().filter(|item| matches!(item, Item::Caps(_))) {
+            self.items.push_front(item);
+        }
+    }
+
     pub(super) fn frames(&self) -> impl DoubleEndedIterator<Item = &Frame> {
         self.items.iter().filter_map(|item| match item {
             Item::Frame(frame) => Some(frame),
@@ -121,9 +141,26 @@ impl LipsyncGen {
             .map_err(|e| failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for inference: {e}"))))?;
         let windows = Arc::new(generator::windows(&model));
         self.state.lock().rows = Some(new_rows(&model));
-        *self.loaded.lock() = Some(Loaded { model, worker: Arc::new(worker), windows });
+        let reach = Rows {
+            before: windows.iter().map(|w| w.before).max().unwrap_or(0),
+            count: windows.iter().map(|w| w.count).max().unwrap_or(1),
+            end: End::Edge,
+        };
+        let key = (settings.model.clone(), settings.options.clone());
+        *self.loaded.lock() = Some(Loaded { model, worker: Arc::new(worker), windows, reach, key });
         progress(gst::ProgressType::Complete, format!("Model {name} is ready"));
         Ok(())
+    }
+
+    /// What the watchdog goes by, as it is now.
+    pub(super) fn stall_settings(&self) -> (Duration, OnStall) {
+        let settings = self.settings.lock();
+        (settings.stall_timeout.into(), settings.on_stall)
+    }
+
+    /// Whether frames wait here for rows.
+    pub(super) fn holds_frames(&self) -> bool {
+        self.state.lock().frames().next().is_some()
     }
 
     /// How long after a frame's time its last row comes.
@@ -149,7 +186,7 @@ impl LipsyncGen {
         let waiting = look_ahead.nseconds().div_ceil(frame) as usize;
         let room = (MAX_HELD.saturating_sub(look_ahead).nseconds() / frame).max(1) as usize;
         let batch = match settings.batch_size as usize {
-            0 if live => 1,
+            _ if live => 1,
             0 => BATCH.min(room),
             n => n,
         };
@@ -196,9 +233,8 @@ impl LipsyncGen {
 
     /// Answers an ALLOCATION query as downstream does, asking for as many more buffers as may wait here.
     fn allocation(&self, query: &mut gst::QueryRef) -> bool {
-        if !self.obj().src_pad().peer_query(query) {
-            return false;
-        }
+        // Where downstream has nothing to say, the frames that wait here still count.
+        self.obj().src_pad().peer_query(query);
         let Some(loaded) = self.loaded() else { return true };
         let settings = self.settings.lock().clone();
         let (_, capacity) = self.batch_and_capacity(&settings, &loaded, false);
@@ -325,6 +361,15 @@ impl ElementImpl for LipsyncGen {
                 gst::StateChangeError
             })?,
             gst::StateChange::ReadyToPaused => {
+                let settings = self.settings.lock().clone();
+                let key = (settings.model, settings.options);
+                // The model may be changed in READY.
+                if self.loaded().is_none_or(|loaded| loaded.key != key) {
+                    self.load().map_err(|error| {
+                        self.post_error_message(error);
+                        gst::StateChangeError
+                    })?;
+                }
                 if let Some(loaded) = self.loaded() {
                     loaded.worker.resume();
                 }
@@ -340,8 +385,7 @@ impl ElementImpl for LipsyncGen {
         let success = self.parent_change_state(transition)?;
         match transition {
             gst::StateChange::ReadyToPaused => {
-                let settings = self.settings.lock().clone();
-                self.watchdog.start(&self.obj(), settings.stall_timeout.into(), settings.on_stall);
+                self.watchdog.start(&self.obj());
             }
             gst::StateChange::ReadyToNull => *self.loaded.lock() = None,
             _ => {}
@@ -358,7 +402,7 @@ impl AggregatorImpl for LipsyncGen {
         let (batch, capacity) = self.batch_and_capacity(&settings, &loaded, latency.is_some());
         self.watchdog.enter(Phase::Waiting);
         self.take_frame(capacity);
-        self.take_features(&loaded, settings.av_offset);
+        self.take_features(&loaded, settings.av_offset, batch);
         let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
         let video_ended = self.video.is_eos();
         let count = if ready >= batch {
@@ -372,8 +416,8 @@ impl AggregatorImpl for LipsyncGen {
         };
         if count > 0 {
             let items = self.take_items(count);
-            let has_features = self.features.lock().is_some();
-            let end_with_audio = has_features && settings.on_audio_end == OnAudioEnd::Eos;
+            let sound_ended = self.features.lock().as_ref().is_some_and(|pad| pad.is_eos());
+            let end_with_audio = sound_ended && settings.on_audio_end == OnAudioEnd::Eos;
             let result = self.process(&settings, &loaded, items, latency, end_with_audio);
             self.watchdog.enter(Phase::Waiting);
             return result;
@@ -438,6 +482,7 @@ impl AggregatorImpl for LipsyncGen {
                 if let Some(loaded) = self.loaded() {
                     loaded.worker.resume();
                 }
+                self.state.lock().flush();
             }
             EventView::FlushStop(_) => {
                 let mut state = self.state.lock();
@@ -446,10 +491,13 @@ impl AggregatorImpl for LipsyncGen {
                     rows.clear();
                 }
             }
-            EventView::CustomDownstreamOob(_) if event.has_name("lipsync-interrupt") => {
+            EventView::CustomDownstreamOob(_) if !is_video && event.has_name("lipsync-interrupt") => {
                 // The mouth returns to the source by itself: without rows, the last one fades.
-                if let Some(rows) = &mut self.state.lock().rows {
+                let mut state = self.state.lock();
+                state.interrupted = true;
+                if let Some(rows) = &mut state.rows {
                     rows.clear();
+                    rows.end();
                 }
                 return true;
             }
@@ -509,7 +557,14 @@ impl AggregatorImpl for LipsyncGen {
     }
 
     fn flush(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.reset();
+        let rows = self.model().map(|model| new_rows(&model));
+        {
+            let mut state = self.state.lock();
+            state.flush();
+            state.rows = rows;
+            state.front_taken = false;
+            state.interrupted = false;
+        }
         self.parent_flush()
     }
 

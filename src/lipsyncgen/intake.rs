@@ -12,6 +12,10 @@ impl LipsyncGen {
             return;
         }
         let Some(buffer) = self.video.pop_buffer() else { return };
+        if buffer.size() == 0 && buffer.flags().contains(gst::BufferFlags::GAP) {
+            // What the aggregator makes of a GAP event: there is no picture in it.
+            return;
+        }
         let segment = self.video.segment().downcast::<gst::ClockTime>().ok();
         let time = buffer.pts().and_then(|pts| running_time(segment.as_ref()?, pts));
         let mut state = self.state.lock();
@@ -20,11 +24,11 @@ impl LipsyncGen {
         state.items.push_back(Item::Frame(Frame { buffer, time, end }));
     }
 
-    /// Takes rows from the features pad as long as a waiting frame needs them.
+    /// Takes rows from the features pad as long as one of the next `batch` frames needs them.
     ///
     /// A buffer whose rows were taken stays on the pad until the next is needed: an aggregator is called only while all its
     /// pads have something, and rows that are here must be enough to go on, whatever the sound does next.
-    pub(super) fn take_features(&self, loaded: &Loaded, av_offset: i64) {
+    pub(super) fn take_features(&self, loaded: &Loaded, av_offset: i64, batch: usize) {
         let Some(pad) = self.features.lock().clone() else {
             if let Some(rows) = &mut self.state.lock().rows {
                 rows.end();
@@ -34,14 +38,16 @@ impl LipsyncGen {
         loop {
             let taken = {
                 let mut state = self.state.lock();
-                let newest = state.frames().rev().find_map(|f| f.time).map(|t| t - av_offset);
+                // The latest of them: times may step back, at the seam of a loop for example.
+                let latest = state.frames().take(batch).filter_map(|f| f.time).max().map(|t| t - av_offset);
+                let interrupted = state.interrupted;
                 let Some(rows) = &mut state.rows else { return };
                 if pad.is_eos() {
                     rows.end();
                     return;
                 }
-                let Some(newest) = newest else { return };
-                if loaded.windows.iter().all(|w| rows.is_ready(newest, *w)) {
+                let ready = latest.is_none_or(|t| loaded.windows.iter().all(|w| rows.is_ready(t, *w)));
+                if ready && !interrupted {
                     return;
                 }
                 std::mem::take(&mut state.front_taken)
@@ -70,7 +76,12 @@ impl LipsyncGen {
         let numbers: Vec<f32> = map.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         let offset = i64::try_from(buffer.offset()).unwrap_or(0);
-        if let Some(rows) = &mut self.state.lock().rows {
+        let mut state = self.state.lock();
+        // What was on its way when the interruption came belongs to the old sentence; the new one starts a new stretch.
+        state.interrupted &= !discont;
+        if !state.interrupted
+            && let Some(rows) = &mut state.rows
+        {
             rows.push(time, offset, discont, &numbers);
         }
     }

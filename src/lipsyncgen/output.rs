@@ -53,7 +53,7 @@ impl LipsyncGen {
         let mut made = Vec::new().into_iter();
         let mut missed = None;
         if !jobs.is_empty() {
-            self.watchdog.enter(Phase::Inferring);
+            self.watchdog.infer(frames_to_make);
             let deadline = latency.zip(first_time).and_then(|(latency, time)| self.deadline(time, latency));
             match loaded.worker.run(jobs, deadline) {
                 Outcome::Done(results, took) => {
@@ -62,7 +62,11 @@ impl LipsyncGen {
                     made = results.into_iter();
                 }
                 Outcome::Late => missed = Some(Reason::Late),
-                Outcome::Aborted => return Err(gst::FlowError::Flushing),
+                Outcome::Aborted => {
+                    // A flush of the picture alone must not end the stream; what was to come next is still to come.
+                    self.state.lock().put_back_caps(items);
+                    return Ok(gst::FlowSuccess::Ok);
+                }
                 Outcome::Failed(error) => {
                     self.failed(settings, &error.to_string())?;
                     missed = Some(Reason::Failed);
@@ -96,15 +100,13 @@ impl LipsyncGen {
         {
             let mut state = self.state.lock();
             let Some(rows) = &mut state.rows else { return Plan::Untouched };
+            rows.forget(time, loaded.reach);
             for &wanted in loaded.windows.iter() {
                 match rows.window(time, wanted) {
                     Window::Rows(numbers) => windows.push(numbers),
                     Window::Wait => return Plan::Late,
                     Window::NoSound { after_the_end } => return Plan::NoSound { after_the_end },
                 }
-            }
-            for &wanted in loaded.windows.iter() {
-                rows.forget(time, wanted);
             }
         }
         let windows = Arc::new(windows);

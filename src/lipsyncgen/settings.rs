@@ -68,7 +68,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecUInt::builder("batch-size")
                     .nick("Batch size")
-                    .blurb("Frames per run of the graphs (0 = one when live, eight otherwise)")
+                    .blurb("Frames per run of the graphs (0 = eight). A live pipeline always runs one at a time")
                     .default_value(default.batch_size)
                     .maximum(64)
                     .mutable_ready()

@@ -7,10 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
+use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use parking_lot::Mutex;
 
 use super::OnStall;
+
+/// The longest pause between two looks.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What the streaming thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,8 @@ struct Activity {
     phase: Phase,
     since: Instant,
     frames: u64,
+    /// How many times the timeout this phase may take.
+    patience: u32,
 }
 
 /// Watches one element while it is PLAYING or on the way there: most deadlocks keep a pipeline from ever starting.
@@ -37,7 +43,7 @@ pub struct Watchdog {
 
 impl Default for Watchdog {
     fn default() -> Self {
-        let activity = Activity { phase: Phase::Waiting, since: Instant::now(), frames: 0 };
+        let activity = Activity { phase: Phase::Waiting, since: Instant::now(), frames: 0, patience: 1 };
         Self { activity: Arc::new(Mutex::new(activity)), thread: Mutex::default() }
     }
 }
@@ -48,10 +54,17 @@ impl Watchdog {
         let mut activity = self.activity.lock();
         if activity.phase != phase {
             activity.phase = phase;
+            activity.patience = 1;
             if phase != Phase::Waiting {
                 activity.since = Instant::now();
             }
         }
+    }
+
+    /// The graphs begin to run on so many frames.
+    pub fn infer(&self, frames: usize) {
+        self.enter(Phase::Inferring);
+        self.activity.lock().patience = frames.max(1) as u32;
     }
 
     /// A frame went out.
@@ -61,10 +74,7 @@ impl Watchdog {
         activity.since = Instant::now();
     }
 
-    pub fn start(&self, element: &super::LipsyncGen, timeout: Duration, on_stall: OnStall) {
-        if timeout.is_zero() {
-            return;
-        }
+    pub fn start(&self, element: &super::LipsyncGen) {
         self.activity.lock().since = Instant::now();
         let (stop, stopped) = channel::<()>();
         *self.thread.lock() = Some(stop);
@@ -72,12 +82,14 @@ impl Watchdog {
         let element = element.downgrade();
         let watch = move || {
             let mut reported: Option<u64> = None;
-            let pause = (timeout / 8).clamp(Duration::from_millis(10), Duration::from_millis(500));
+            let mut pause = LOOK;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
                 let Some(element) = element.upgrade() else { return };
-                let (phase, idle, frames) = {
+                let (timeout, on_stall) = element.imp().stall_settings();
+                pause = (timeout / 8).clamp(Duration::from_millis(10), LOOK);
+                let (phase, idle, frames, patience) = {
                     let activity = activity.lock();
-                    (activity.phase, activity.since.elapsed(), activity.frames)
+                    (activity.phase, activity.since.elapsed(), activity.frames, activity.patience)
                 };
                 if reported.is_some_and(|stalled_at| frames > stalled_at) {
                     reported = None;
@@ -87,7 +99,7 @@ impl Watchdog {
                     activity.lock().since = Instant::now();
                     continue;
                 }
-                if idle < timeout || reported.is_some() {
+                if timeout.is_zero() || idle < timeout.saturating_mul(patience) || reported.is_some() {
                     continue;
                 }
                 let Some((pad, cause)) = diagnose(&element, phase) else { continue };
@@ -141,7 +153,9 @@ fn diagnose(element: &super::LipsyncGen, phase: Phase) -> Option<(Option<String>
     let why = |pad: &str, other: &str, likely: &str| {
         Some((Some(pad.to_string()), format!("pad {pad} gets nothing while {other} is full; {likely}")))
     };
-    match (starves(video), starves(features)) {
+    // Frames that were taken from the pad wait for rows as well.
+    let picture_waits = !starves(video) || element.imp().holds_frames();
+    match (!picture_waits, starves(features)) {
         (false, true) => why(
             "features",
             "sink",

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use crate::runtime::RuntimeError;
 struct Job {
     faces: Vec<FaceInput>,
     reply: Sender<Reply>,
+    /// Nobody waits for the result any more.
+    cancelled: Arc<AtomicBool>,
 }
 
 enum Reply {
@@ -63,6 +65,10 @@ impl Worker {
         let finished = unfinished.clone();
         let thread = thread::Builder::new().name("lipsyncgen-infer".into()).spawn(move || {
             while let Ok(job) = receiver.recv() {
+                if job.cancelled.load(Ordering::Acquire) {
+                    finished.fetch_sub(1, Ordering::AcqRel);
+                    continue;
+                }
                 let start = Instant::now();
                 let result = catch_unwind(AssertUnwindSafe(|| generator.run(&job.faces)))
                     .unwrap_or_else(|_| Err(RuntimeError("the generator panicked".into())));
@@ -76,7 +82,9 @@ impl Worker {
 
     /// Runs the graphs on `faces` and waits for the result, at most until `deadline` where there is one.
     pub fn run(&self, faces: Vec<FaceInput>, deadline: Option<Instant>) -> Outcome {
-        if deadline.is_some() && self.unfinished.load(Ordering::Acquire) >= BACKLOG {
+        let too_late =
+            |deadline: Instant| deadline <= Instant::now() || self.unfinished.load(Ordering::Acquire) >= BACKLOG;
+        if deadline.is_some_and(too_late) {
             return Outcome::Late;
         }
         let expected = faces.len();
@@ -89,7 +97,8 @@ impl Worker {
             waiting.reply = Some(reply.clone());
         }
         self.unfinished.fetch_add(1, Ordering::AcqRel);
-        let received = match self.jobs.send(Job { faces, reply }) {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let received = match self.jobs.send(Job { faces, reply, cancelled: cancelled.clone() }) {
             Ok(()) => loop {
                 let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
                 match replies.recv_timeout(left.unwrap_or(LIFE_CHECK).min(LIFE_CHECK)) {
@@ -106,6 +115,7 @@ impl Worker {
             Err(_) => Err(RecvTimeoutError::Disconnected),
         };
         self.waiting.lock().reply = None;
+        cancelled.store(true, Ordering::Release);
         match received {
             Ok(Reply::Done(Ok(made), _)) if made.len() != expected => {
                 Outcome::Failed(RuntimeError(format!("{} results for {expected} faces", made.len())))

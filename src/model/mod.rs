@@ -58,7 +58,9 @@ impl From<ModelError> for gst::ErrorMessage {
 impl Model {
     /// Opens the model called `spec`: a name, looked up as [`find_folder`] says, or with a "/" in it a folder's path.
     pub fn open(spec: &str) -> Result<Arc<Self>, ModelError> {
+        // The same folder is the same model, by whatever path it was named.
         let folder = find_folder(spec)?;
+        let folder = folder.canonicalize().unwrap_or(folder);
         let file = folder.join("model.toml");
         let read =
             |e: std::io::Error| ModelError::NotFound(format!("model \"{spec}\": cannot read {}: {e}", file.display()));
@@ -109,8 +111,7 @@ impl Model {
         };
         // A link may lead out of the folder as well.
         let real = path.canonicalize().map_err(missing)?;
-        let folder = self.folder.canonicalize().map_err(missing)?;
-        if real.starts_with(folder) { Ok(real) } else { Err(escaped()) }
+        if real.starts_with(&self.folder) { Ok(real) } else { Err(escaped()) }
     }
 
     /// Numbers in a feature row and rows per second, as negotiated in caps.

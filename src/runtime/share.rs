@@ -4,10 +4,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::{Options, RuntimeError, Session, SharedSession};
+
+/// A session busy for that long is taken for hanging.
+const HANGS: Duration = Duration::from_secs(5);
 
 type Sessions = HashMap<(PathBuf, Options), Weak<Mutex<dyn Session>>>;
 
@@ -26,7 +30,10 @@ pub fn get_or_open(
     sessions.retain(|_, session| session.strong_count() > 0);
     let key = (file, options.clone());
     if let Some(session) = sessions.get(&key).and_then(Weak::upgrade) {
-        return Ok(session);
+        // One that does not answer hangs in a run; a new one takes its place.
+        if session.try_lock_for(HANGS).is_some() {
+            return Ok(session);
+        }
     }
     let session = open()?;
     sessions.insert(key, Arc::downgrade(&session));
