@@ -149,7 +149,7 @@ shorter() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
 damaged='this is not a media file, or a damaged one'
 ffprobe -v quiet "$work/video" || fail "$video: $damaged"
 ffprobe -v quiet "$work/audio" || fail "$audio: $damaged"
-size=$(ffprobe -v quiet -select_streams V:0 -show_entries stream=width,height -of csv=p=0:s=x "$work/video" | awk 'NR == 1')
+size=$(ffprobe -v quiet -select_streams V:0 -show_entries stream=width,height,sample_aspect_ratio -of csv=p=0:s=x "$work/video" | awk 'NR == 1')
 [[ $size =~ ^[1-9][0-9]*x[1-9][0-9]* ]] || fail "$video: there is no picture in it"
 [ -n "$(ffprobe -v quiet -select_streams a:0 -show_entries stream=index -of csv=p=0 "$work/audio")" ] ||
     fail "$audio: there is no sound in it"
@@ -169,9 +169,11 @@ case $(ffprobe -v quiet -show_entries format=format_name -of csv=p=0 "$work/vide
         ;;
 esac
 # H.264 halves the colour's resolution and wants even sizes.
-IFS=x read -r width height _ <<< "$size"
-[ "$width" -ge 16 ] && [ "$height" -ge 16 ] || fail "$video: $width×$height is too small, at least 16×16 is needed"
+IFS=x read -r width height shape _ <<< "$size"
+[[ $shape =~ ^[1-9][0-9]*:[1-9][0-9]*$ ]] || shape=1:1
+[ $((width < height ? width : height)) -ge 16 ] || fail "$video: $width×$height is too small, at least 16×16 is needed"
 odd_columns=$((width % 2)) odd_rows=$((height % 2))
+even_size="width=$((width - odd_columns)),height=$((height - odd_rows)),pixel-aspect-ratio=${shape/:/\/}"
 [ $((odd_columns + odd_rows)) -eq 0 ] ||
     say "$video: $width×$height is odd; the last column or row is left out ($((width - odd_columns))×$((height - odd_rows)))"
 
@@ -197,7 +199,7 @@ pipeline=(
     ! decodebin name=picture caps='video/x-raw(ANY)' expose-all-streams=false
     ! videocrop right="$odd_columns" bottom="$odd_rows"
     ! videoconvert ! videoscale add-borders=true
-    ! video/x-raw,format=I420,width="$((width - odd_columns))",height="$((height - odd_rows))"
+    ! "video/x-raw,format=I420,$even_size"
     ! videoflip video-direction=auto
     ! avatarloop mode="$loop"
     ! queue
