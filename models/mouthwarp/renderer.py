@@ -32,6 +32,7 @@ NECK = 0.2  # what the chin pushes away below the jaw line ends within this
 
 SKIN_LUMA = 0.66  # of fair skin in full light, whose colour is "skin" relative to it
 COLOURS = {"skin": (1.21, 0.93, 0.80), "cavity": (0.20, 0.07, 0.07), "tongue": (0.68, 0.33, 0.32), "enamel": (0.98, 0.91, 0.82)}
+SHADOW = (0.85, 1.05, 1.15)  # exponents of a shadow inside the mouth: the light that reaches there has come off red tissue
 
 
 def smoothstep(x):
@@ -60,6 +61,7 @@ class Renderer(nn.Module):
         self.register_buffer("weight", (border / cell / 2).clamp(0, 1))
         self.register_buffer("window", smoothstep((border - 2 * cell) / 0.10))
         self.register_buffer("luma", torch.tensor([0.299, 0.587, 0.114]))
+        self.register_buffer("shadow", torch.tensor(SHADOW)[None, :, None])
         for name, rgb in COLOURS.items():
             self.register_buffer(name, torch.tensor(rgb)[None, :, None])
         self.register_buffer("search", torch.linspace(-0.09, 0.09, 19)[None])
@@ -218,7 +220,7 @@ class Renderer(nn.Module):
         skin = sides[0][..., None] * (1 - share) + sides[1][..., None] * share
         luma = (skin * self.luma[None, :, None]).sum(1, keepdim=True).clamp(min=0.03)
         # What the light adds to the skin's own colour, it adds to the teeth's; dark skin is not all shadow.
-        light = 0.78 * (luma / SKIN_LUMA) ** 0.6 * (skin / luma / self.skin) ** 0.5
+        light = 0.82 * (luma / SKIN_LUMA) ** 0.6 * (skin / luma / self.skin) ** 0.25
 
         below, above = v - upper_to, lower_to - v  # under the upper lip, over the lower lip
         gap = (lower_to - upper_to).clamp(min=0)
@@ -235,10 +237,11 @@ class Renderer(nn.Module):
         tip = rest_mid + 0.06 - 0.035 * round_ - 0.22 * u * u
         teeth = smoothstep((tip - v) / 0.03 + 0.5) * (1 - smoothstep((u.abs() - 0.30) / 0.12))
         shade = (0.72 + 0.28 * smoothstep(below / 0.06)) * (1 - 1.5 * u * u) * (1 - 0.10 * smoothstep(1 - between / 0.14))
-        shade = shade * (1 - 0.35 * round_)
-        out = out + (self.enamel * light * shade[:, None] - out) * teeth[:, None]
+        shade = (shade * (1 - 0.35 * round_)).clamp(min=0.05)
+        out = out + (self.enamel * light * shade[:, None] ** self.shadow - out) * teeth[:, None]
         # Little light falls through a narrow slit, and the lips shade what is right behind them.
         near = torch.minimum(below, above)
-        out = out * ((0.3 + 0.7 * smoothstep(gap / 0.10)) * (0.6 + 0.4 * smoothstep(near / 0.05)))[:, None]
+        dark = (0.3 + 0.7 * smoothstep(gap / 0.10)) * (0.6 + 0.4 * smoothstep(near / 0.05))
+        out = out * dark[:, None] ** self.shadow
         alpha = (smoothstep(gap / 0.03) * smoothstep(near / 0.03 + 0.6))[:, None]
         return torch.cat([out.clamp(0, 1) * alpha, alpha], 1).reshape(-1, 4, self.grid, self.grid)
