@@ -489,7 +489,8 @@ impl ObjectImpl for AudioFeatures {
             "silence-threshold" => {
                 self.settings.lock().silence_threshold = value.get().expect("type checked upstream");
             }
-            _ => unimplemented!(),
+            // GObject sets only what `properties` lists.
+            _ => {}
         }
     }
 
@@ -498,7 +499,8 @@ impl ObjectImpl for AudioFeatures {
         match pspec.name() {
             "model" => settings.model.to_value(),
             "silence-threshold" => settings.silence_threshold.to_value(),
-            _ => unimplemented!(),
+            // GObject asks only for what `properties` lists.
+            _ => pspec.default_value().clone(),
         }
     }
 

@@ -460,7 +460,8 @@ impl ObjectImpl for AvatarLoop {
             "mode" => settings.mode = value.get().expect("type checked upstream"),
             "max-memory" => settings.limits.memory = value.get().expect("type checked upstream"),
             "max-disk" => settings.limits.disk = value.get().expect("type checked upstream"),
-            _ => unimplemented!(),
+            // GObject sets only what `properties` lists.
+            _ => {}
         }
     }
 
@@ -470,7 +471,8 @@ impl ObjectImpl for AvatarLoop {
             "mode" => settings.mode.to_value(),
             "max-memory" => settings.limits.memory.to_value(),
             "max-disk" => settings.limits.disk.to_value(),
-            _ => unimplemented!(),
+            // GObject asks only for what `properties` lists.
+            _ => pspec.default_value().clone(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustface::ImageData;
 
-use super::imp::CAT;
+use super::CAT;
 use crate::geometry::Rect;
 use crate::model::find_folder;
 use crate::pixels::GrayImage;

@@ -24,6 +24,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use parking_lot::Mutex;
 
+use super::CAT;
 use super::FaceSelect;
 use super::analysis::{Analysis, Config};
 use super::detector::SEETA;
@@ -32,9 +33,6 @@ use super::tracker::Event;
 use crate::face_meta::FaceMeta;
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::pixels;
-
-pub(super) static CAT: LazyLock<gst::DebugCategory> =
-    LazyLock::new(|| gst::DebugCategory::new("facecrop", gst::DebugColorFlags::empty(), Some("Face finder")));
 
 const DEFAULT_DETECT_INTERVAL: u32 = 0;
 const DEFAULT_MIN_FACE_SIZE: u32 = 40;
@@ -273,7 +271,8 @@ impl ObjectImpl for FaceCrop {
             "min-face-size" => settings.min_face_size = value.get().expect("type checked upstream"),
             "smoothing" => settings.smoothing = value.get().expect("type checked upstream"),
             "region" => settings.region = text().unwrap_or_default(),
-            _ => unimplemented!(),
+            // GObject sets only what `properties` lists.
+            _ => {}
         }
     }
 
@@ -287,7 +286,8 @@ impl ObjectImpl for FaceCrop {
             "min-face-size" => settings.min_face_size.to_value(),
             "smoothing" => settings.smoothing.to_value(),
             "region" => settings.region.to_value(),
-            _ => unimplemented!(),
+            // GObject asks only for what `properties` lists.
+            _ => pspec.default_value().clone(),
         }
     }
 

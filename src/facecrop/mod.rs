@@ -13,8 +13,13 @@ mod shape;
 mod smooth;
 mod tracker;
 
+use std::sync::LazyLock;
+
 use gst::glib;
 use gst::prelude::*;
+
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| gst::DebugCategory::new("facecrop", gst::DebugColorFlags::empty(), Some("Face finder")));
 
 glib::wrapper! {
     pub struct FaceCrop(ObjectSubclass<imp::FaceCrop>) @extends gst_base::BaseTransform, gst::Element, gst::Object;

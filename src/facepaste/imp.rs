@@ -132,7 +132,7 @@ impl ObjectImpl for FacePaste {
             "opacity" => settings.opacity.to_value(),
             "debug" => settings.debug.to_value(),
             // GObject asks only for what `properties` lists.
-            name => unreachable!("property {name}"),
+            _ => pspec.default_value().clone(),
         }
     }
 

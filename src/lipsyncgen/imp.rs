@@ -22,14 +22,11 @@ use super::stats::Stats;
 use super::watchdog::{Phase, Watchdog};
 use super::window::RowStore;
 use super::worker::Worker;
-use super::{OnAudioEnd, OnStall};
+use super::{CAT, OnAudioEnd, OnStall};
 use crate::model::manifest::{End, Rows};
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::pixels;
 use crate::runtime::Options;
-
-pub static CAT: LazyLock<gst::DebugCategory> =
-    LazyLock::new(|| gst::DebugCategory::new("lipsyncgen", gst::DebugColorFlags::empty(), Some("Lip-sync generator")));
 
 /// Frames per run when not live, where `batch-size` is 0.
 const BATCH: usize = 8;

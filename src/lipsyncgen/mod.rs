@@ -14,10 +14,15 @@ mod watchdog;
 mod window;
 mod worker;
 
+use std::sync::LazyLock;
+
 use gst::glib;
 use gst::prelude::*;
 
 use crate::runtime::Backend;
+
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| gst::DebugCategory::new("lipsyncgen", gst::DebugColorFlags::empty(), Some("Lip-sync generator")));
 
 glib::wrapper! {
     pub struct LipsyncGen(ObjectSubclass<imp::LipsyncGen>) @extends gst_base::Aggregator, gst::Element, gst::Object;

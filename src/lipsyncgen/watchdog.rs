@@ -112,7 +112,7 @@ impl Watchdog {
             }
         };
         if let Err(error) = thread::Builder::new().name("lipsyncgen-watch".into()).spawn(watch) {
-            gst::warning!(super::imp::CAT, "no watchdog, its thread did not start: {error}");
+            gst::warning!(super::CAT, "no watchdog, its thread did not start: {error}");
         }
     }
 
