@@ -22,7 +22,7 @@ def main():
 
     cargo = [options.cargo, options.command, "--target-dir", str(options.target_dir)]
     if options.command == "test":
-        raise SystemExit(subprocess.call(cargo, cwd=options.source))
+        raise SystemExit(subprocess.call([*cargo, "--features", "test-runtime"], cwd=options.source))
     status = subprocess.call([*cargo, "--lib", "--profile", options.profile], cwd=options.source)
     if status:
         raise SystemExit(status)
