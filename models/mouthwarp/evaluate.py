@@ -20,6 +20,7 @@ from onnx.utils import Extractor
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 
+import festival
 from augment import SPEECH_RMS, Noises, degrade
 from features import HERE, HOP, ROWS_PER_SECOND, SAMPLE_RATE, WINDOW, log_mel
 from predict import read_wav
@@ -31,12 +32,6 @@ VOICES = "m4 f3 klatt3 Michael belinda".split()
 FRAME = 4  # rows between two frames at 25 a second
 CLOSED = 0.1  # an opening below this looks closed
 
-# flite's names of English sounds → IPA. Its stops contain their closure.
-ARPABET = {
-    "aa": "ɑ", "ae": "æ", "ah": "ʌ", "ao": "ɔ", "aw": "aʊ", "ax": "ə", "ay": "aɪ", "eh": "ɛ", "er": "ɝ", "ey": "eɪ", "ih": "ɪ", "iy": "i",
-    "ow": "oʊ", "oy": "ɔɪ", "uh": "ʊ", "uw": "u", "ch": "tʃ", "dh": "ð", "hh": "h", "jh": "dʒ", "ng": "ŋ", "r": "ɹ", "sh": "ʃ", "th": "θ",
-    "y": "j", "zh": "ʒ", "pau": "",
-}  # fmt: skip
 FLITE_VOICES = "kal16 awb rms slt".split()
 FLITE_TEXTS = (
     "We may buy a warm apple pie before the shop closes at five.",
@@ -71,7 +66,7 @@ def flite(voice, sentence):
         sound = read_wav(wav)
     names, ends = zip(*(s.split(":") for s in said.split()))
     starts = [0.0, *map(float, ends[:-1])]
-    return sound, [(t, ARPABET.get(n, n)) for t, n in zip(starts, names)] + [(len(sound) / SAMPLE_RATE, "")]
+    return sound, [(t, festival.ipa(n, festival.ENGLISH)) for t, n in zip(starts, names)] + [(len(sound) / SAMPLE_RATE, "")]
 
 
 def speech(espeak):

@@ -2,7 +2,10 @@
 """Speech with known mouth shapes: espeak-ng's C library speaks made-up words and numbers and tells when each phoneme begins."""
 
 import ctypes as C
+import multiprocessing
 import unicodedata
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
@@ -27,8 +30,10 @@ _RATE, _PITCH, _RANGE = 1, 3, 4
 _Callback = C.CFUNCTYPE(C.c_int, C.POINTER(C.c_short), C.c_int, C.POINTER(_Event))
 
 
-class Espeak:
+class _Library:
     """One per process: the library keeps global state."""
+
+    opened = None
 
     def __init__(self):
         self._lib = C.CDLL("libespeak-ng.so.1")
@@ -51,7 +56,6 @@ class Espeak:
         return 0
 
     def speak(self, voice, text, rate, pitch, pitch_range):
-        """(sound at SAMPLE_RATE, [(seconds, phoneme in IPA)]), or None where this voice is not installed."""
         self._sound.clear()
         self._phonemes.clear()
         if self._lib.espeak_SetVoiceByName(voice.encode()):
@@ -65,6 +69,29 @@ class Espeak:
             return None
         sound = np.concatenate(self._sound).astype(np.float32) / 32768
         return resample(sound, self._rate), list(self._phonemes)
+
+
+def _speak(*what):
+    _Library.opened = _Library.opened or _Library()
+    return _Library.opened.speak(*what)
+
+
+class Espeak:
+    """espeak-ng in a process of its own, which some of its voices crash now and then."""
+
+    def __init__(self):
+        self._start()
+
+    def _start(self):
+        self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+    def speak(self, voice, text, rate, pitch, pitch_range):
+        """(sound at SAMPLE_RATE, [(seconds, phoneme in IPA)]), or None where this voice is not installed, or crashed."""
+        try:
+            return self._process.submit(_speak, voice, text, rate, pitch, pitch_range).result()
+        except BrokenProcessPool:
+            self._start()
+            return None
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------

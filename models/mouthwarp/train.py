@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from augment import SPEECH_RMS, Noises, degrade
+import festival
 from features import HOP, SAMPLE_RATE, resample
 from network import LOUDNESS_ROWS, SIDE_ROWS, PoseNet
 from speech import Espeak, mouth, text
@@ -25,19 +26,25 @@ VOICES = (
 ).split(",")
 HISTORY = LOUDNESS_ROWS - 1 + SIDE_ROWS  # rows that the network needs before the first row it speaks about
 LOOKS = 2  # each utterance is degraded this many times
+NO_VOICE = 0.15  # of the material is noise, music or silence
+PEOPLE = 0.15  # of the voices are recordings of people, cut up and joined again
+TRACT = 1.18
 
 
 def utterance(espeak, language, voice, rng, longest_tract=1.0):
-    """(sound, phonemes) with silence around it, or None. A tract of another length (within 1/longest .. longest) is another speaker."""
+    """(sound, phonemes) by espeak-ng, with silence around it, or None."""
     spoken = espeak.speak(f"{language}+{voice}" if voice else language, text(language, rng),
                           int(rng.integers(100, 260)), int(rng.integers(10, 95)), int(rng.integers(20, 90)))  # fmt: skip
-    if spoken is None:
-        return None
-    sound, phonemes = spoken
+    return spoken and in_silence(*spoken, rng, longest_tract)
+
+
+def in_silence(sound, phonemes, rng, longest_tract):
+    """With silence around it, and a vocal tract of another length (within 1/longest .. longest), which is another speaker."""
     longer = round(100 * longest_tract ** rng.uniform(-1, 1)) / 100
+    length = len(sound)
     if longer != 1:
         sound = resample(sound, round(SAMPLE_RATE / longer / 100) * 100)
-    longer = len(sound) / len(spoken[0])
+    longer = len(sound) / length
     before, after = rng.uniform(0.1, 1.2, 2)
     sound = np.concatenate([np.zeros(int(before * SAMPLE_RATE)), sound, np.zeros(int(after * SAMPLE_RATE))]).astype(np.float32)
     return sound, [(t * longer + before, name) for t, name in phonemes] + [(len(sound) / SAMPLE_RATE, "")]
@@ -54,12 +61,16 @@ def nothing(rng, noises):
 def material(count, rng, espeak):
     """[(features, mouth)]"""
     noises = Noises(rng)
+    people = festival.utterances(round(count * PEOPLE / len(festival.VOICES)), rng)
     clips = []
     while len(clips) < count * LOOKS:
-        if rng.random() < 0.15:
+        if rng.random() < NO_VOICE:
             clips += [nothing(rng, noises) for _ in range(LOOKS)]
             continue
-        spoken = utterance(espeak, rng.choice(LANGUAGES), rng.choice(VOICES), rng, 1.18)
+        if rng.random() < PEOPLE:
+            spoken = in_silence(*people[rng.integers(len(people))], rng, TRACT)
+        else:
+            spoken = utterance(espeak, rng.choice(LANGUAGES), rng.choice(VOICES), rng, TRACT)
         if spoken:
             sound, phonemes = spoken
             want = mouth(phonemes, len(sound) // HOP + 1)
@@ -67,14 +78,24 @@ def material(count, rng, espeak):
     return clips
 
 
+def between(rows, at):
+    """Rows at positions between rows; the ends repeat."""
+    at = np.clip(at, 0, len(rows) - 1)
+    low = np.floor(at).astype(int)
+    share = (at - low).astype(np.float32)[:, None]
+    return rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share
+
+
 def batch(clips, rng, size=32, rows=192):
     xs, ys = [], []
     for i in rng.integers(0, len(clips), size):
         x, y = clips[i]
-        at = int(rng.integers(0, max(1, len(y) - rows)))
-        x = x[np.clip(np.arange(at - HISTORY, at + rows + SIDE_ROWS), 0, len(y) - 1)].astype(np.float32)
-        shift = rng.integers(-2, 3)  # longer and shorter vocal tracts again, other microphones again
-        x = x[:, np.clip(np.arange(80) - shift, 0, 79)]
+        pace = rng.uniform(0.85, 1.18)
+        at = rng.uniform(0, max(1, len(y) - rows * pace))
+        x = between(x, at + pace * np.arange(-HISTORY, rows + SIDE_ROWS - 1)).astype(np.float32)
+        # Longer and shorter vocal tracts again: about 0.04 octaves a band above 1 kHz, fewer below.
+        shift = rng.uniform(-3, 3)
+        x = between(x.T, np.arange(80) - shift * np.minimum(np.arange(80) / 27, 1)).T
         if rng.random() < 0.3:  # hoarse, hissing, murmuring: formants less sharp
             for _ in range(rng.integers(1, 4)):
                 x = (x + (x[:, np.r_[0, :79]] + x[:, np.r_[1:80, 79]]) / 2) / 2
@@ -84,8 +105,8 @@ def batch(clips, rng, size=32, rows=192):
             x[:, band] = x[:, band].mean()
         tilt = np.interp(np.arange(80), [0, 26, 53, 79], rng.normal(0, 0.25, 4))
         xs.append(np.clip(x + tilt + rng.normal(0, 0.1, x.shape), -4, 4))
-        ys.append(y[np.clip(np.arange(at, at + rows), 0, len(y) - 1)])
-    return torch.tensor(np.array(xs), dtype=torch.float32), torch.tensor(np.array(ys))
+        ys.append(between(y, at + pace * np.arange(rows)))
+    return torch.tensor(np.array(xs), dtype=torch.float32), torch.tensor(np.array(ys), dtype=torch.float32)
 
 
 def loss_of(out, want):
@@ -105,8 +126,8 @@ def loss_of(out, want):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--utterances", type=int, default=1400)
+    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--utterances", type=int, default=3500)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.manual_seed(1)
@@ -120,9 +141,7 @@ def main():
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, args.steps)
     for step in range(args.steps):
         x, y = batch(clips, rng)
-        with torch.autocast("cpu", torch.bfloat16):  # nearly twice as fast where the processor knows it
-            out = net(x)
-        loss = loss_of(out.float(), y)
+        loss = loss_of(net(x), y)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
