@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `model.toml`: four sections, each read by the element of the same name.
+//!
+//! Parsing checks every key: an unknown, missing or out-of-range one is an error that names the key and the line. Whatever
+//! a [`Manifest`] holds is therefore within its documented range.
+
+mod audiofeatures;
+mod facecrop;
+mod facepaste;
+mod lipsyncgen;
+
+use serde::Deserialize;
+
+pub use self::audiofeatures::*;
+pub use self::facecrop::*;
+pub use self::facepaste::*;
+pub use self::lipsyncgen::*;
+use super::values::{Checked, Name};
+
+/// A whole `model.toml`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub name: Name,
+    #[serde(default)]
+    pub title: String,
+    #[serde(default)]
+    pub licence: String,
+    #[serde(default)]
+    pub url: String,
+    /// Frames per second the model was trained for. Informative: frames are matched to sound by their timestamps.
+    #[serde(default)]
+    pub fps: Option<Checked<f64, 1, 1000>>,
+    pub audiofeatures: AudioFeatures,
+    pub facecrop: FaceCrop,
+    pub lipsyncgen: LipsyncGen,
+    #[serde(default)]
+    pub facepaste: FacePaste,
+}
+
+/// Order of the colours in a tensor.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Color {
+    #[default]
+    Rgb,
+    Bgr,
+}
