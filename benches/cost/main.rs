@@ -7,20 +7,28 @@
 //! pushed through `facecrop ! lipsyncgen ! facepaste`; decoding, scaling and handing out the frames is not counted. Every
 //! round measures each size, and after it as many runs of the networks' sessions, which are the elements' own: same
 //! batches, same threads. The figures are medians of the rounds. CPU time is user + system of all threads, so it
-//! means something on a busy machine too; the speed is wall time and does not.
+//! means something on a busy machine too; the speed is wall time and does not. It runs on Linux.
 //!
 //! Without arguments VIDEO is a clip of the private test media, or the demo where these are absent.
+//!
+//! `cargo bench --bench cost -- --crop-paste [VIDEO]` measures only cropping and pasting, where the face is known, and
+//! prints a line per format; `benches/opencv.py` compares it with the usual way.
 
 mod chain;
 mod clock;
+mod crop_paste;
+mod feed;
 mod material;
 mod networks;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use chain::Chain;
 use clock::median;
-use material::Material;
+use crop_paste::CropPaste;
+use gst_video::VideoFormat;
+use material::{Material, Seen};
 use networks::Networks;
 
 /// Width of the face's box, px.
@@ -33,61 +41,31 @@ const ROUNDS: usize = 7;
 /// A whole number of batches (8), and of detections (every 25 frames), one of them at full resolution.
 const FRAMES: usize = 200;
 
-/// What the rounds of one size of frame gave.
+/// What the rounds of one size of frame gave: ms CPU per frame, but frames per second.
 #[derive(Default)]
 struct Series {
     chain: Vec<f64>,
     bare: Vec<f64>,
     ratio: Vec<f64>,
     fps: Vec<f64>,
-    stages: Vec<Vec<(String, f64)>>,
+    stages: Vec<Vec<(&'static str, f64)>>,
 }
 
 fn main() -> Result<(), String> {
     gst::init().map_err(|e| e.to_string())?;
     gstlipsync::plugin_register_static().map_err(|e| e.to_string())?;
-    let mut files = std::env::args().skip(1).filter(|a| !a.starts_with("--")).map(PathBuf::from);
-    let video = files.next().unwrap_or_else(|| default_file("video/woman_indoor_1280x720_30fps_h264.mp4", "demo/face.mp4"));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut files = arguments.iter().filter(|a| !a.starts_with("--")).map(PathBuf::from);
+    let video =
+        files.next().unwrap_or_else(|| default_file("video/woman_indoor_1280x720_30fps_h264.mp4", "demo/face.mp4"));
     let sound = files.next().unwrap_or_else(|| default_file("audio/en_44k1_stereo_s16.wav", "demo/voice.wav"));
-
     let seen = material::face_in(&video)?;
-    println!("{}: {} × {}, the face {:.0} px wide", video.display(), seen.size[0], seen.size[1], seen.face.w);
     let sound = material::decode_sound(&sound)?;
-    let mut chains = Vec::new();
-    for size in SIZES {
-        let material = Material::prepare(&video, &seen, FACE, size)?;
-        let mut chain = Chain::start(material, &sound, FRAMES)?;
-        // Everything is loaded, and its memory there.
-        chain.run(FRAMES)?;
-        chains.push(chain);
+    if arguments.iter().any(|a| a == "--crop-paste") {
+        crop_and_paste(&video, &seen, &sound)
+    } else {
+        whole_chain(&video, &seen, &sound)
     }
-    let mut networks = Networks::open(&*chains[0].sample()?)?;
-    networks.run(FRAMES);
-
-    let mut series: Vec<Series> = SIZES.iter().map(|_| Series::default()).collect();
-    for _ in 0..ROUNDS {
-        for (chain, series) in chains.iter_mut().zip(&mut series) {
-            let cost = chain.run(FRAMES)?;
-            let bare = networks.run(FRAMES);
-            let per_frame = 1e3 / FRAMES as f64;
-            series.chain.push(cost.cpu * per_frame);
-            series.bare.push(bare * per_frame);
-            series.ratio.push(cost.cpu / bare);
-            series.fps.push(FRAMES as f64 / cost.wall);
-            series.stages.push(cost.threads.into_iter().map(|(name, s)| (name, s * per_frame)).collect());
-        }
-    }
-    report(&chains, &series, &mut networks);
-    let whole = chain::from_file(&video, &sound)?;
-    println!(
-        "\nFrom the file, decoding included ({} frames of {} × {}): {:.2} ms CPU per frame, {:.0} frames/s",
-        whole.frames,
-        seen.size[0],
-        seen.size[1],
-        whole.cost.cpu * 1e3 / whole.frames as f64,
-        whole.frames as f64 / whole.cost.wall
-    );
-    Ok(())
 }
 
 fn default_file(media: &str, demo: &str) -> PathBuf {
@@ -96,39 +74,94 @@ fn default_file(media: &str, demo: &str) -> PathBuf {
     if media.exists() { media } else { root.join(demo) }
 }
 
-fn report(chains: &[Chain], series: &[Series], networks: &mut Networks) {
-    println!("\nms CPU per frame (medians of {ROUNDS} rounds of {FRAMES} frames)");
-    println!("{:<24}{:>10}{:>10}{:>10}{:>10}{:>14}", "I420", "face, px", "chain", "networks", "ratio", "frames/s");
+fn per_frame(seconds: f64) -> f64 {
+    seconds * 1e3 / FRAMES as f64
+}
+
+fn whole_chain(video: &Path, seen: &Seen, sound: &[f32]) -> Result<(), String> {
+    let [w, h] = seen.size;
+    println!("{}: {w} × {h}, the face {:.0} px wide", video.display(), seen.face.w);
+    let mut chains = Vec::new();
+    for size in SIZES {
+        let material = Rc::new(Material::prepare(video, seen, FACE, size)?);
+        let mut chain = Chain::start(material, sound, FRAMES)?;
+        // Everything is loaded, and its memory there.
+        chain.run(FRAMES)?;
+        chains.push(chain);
+    }
+    let mut networks = Networks::open(&*chains[0].face()?)?;
+    networks.run(FRAMES);
+
+    let mut series: Vec<Series> = SIZES.iter().map(|_| Series::default()).collect();
+    let mut apart = Vec::new();
+    for _ in 0..ROUNDS {
+        for (chain, series) in chains.iter_mut().zip(&mut series) {
+            let cost = chain.run(FRAMES)?;
+            let each = networks.run(FRAMES);
+            let bare: f64 = each.iter().sum();
+            apart.push(each);
+            series.chain.push(per_frame(cost.cpu));
+            series.bare.push(per_frame(bare));
+            series.ratio.push(cost.cpu / bare);
+            series.fps.push(FRAMES as f64 / cost.wall);
+            series.stages.push(chain::stages(&cost).into_iter().map(|(name, s)| (name, per_frame(s))).collect());
+        }
+    }
+    report(&chains, &series, &apart)?;
+    let (frames, cpu, wall) = chain::from_file(video, sound)?;
+    println!(
+        "\nthe file as it is, decoding and start-up included ({frames} frames): {:.2} ms CPU per frame, {:.0} frames/s",
+        cpu * 1e3 / frames as f64,
+        frames as f64 / wall
+    );
+    Ok(())
+}
+
+fn report(chains: &[Chain], series: &[Series], apart: &[[f64; 2]]) -> Result<(), String> {
+    println!("\nms CPU per frame (medians of {ROUNDS} rounds of {FRAMES} frames, I420)");
+    println!("{:<14}{:>10}{:>10}{:>10}{:>10}{:>12}", "frame", "face, px", "chain", "networks", "ratio", "frames/s");
     for (chain, series) in chains.iter().zip(series) {
         let [w, h] = chain.size();
         println!(
-            "{:<24}{:>10.0}{:>10.2}{:>10.2}{:>10.2}{:>14.0}",
+            "{:<14}{:>10.0}{:>10.2}{:>10.2}{:>10.2}{:>12.0}",
             format!("{w} × {h}"),
-            chain.face_width(),
+            chain.face()?.bbox.w,
             median(&series.chain),
             median(&series.bare),
             median(&series.ratio),
             median(&series.fps)
         );
     }
-    let [landmarks, mouth] = networks.apart(FRAMES).map(|s| s * 1e3 / FRAMES as f64);
-    println!("the networks: landmarks {landmarks:.2}, the model's graph {mouth:.2}");
-    println!(
-        "{} × {} costs {:.2} times what {} × {} costs",
-        SIZES[2][0],
-        SIZES[2][1],
-        median(&series[2].chain) / median(&series[0].chain),
-        SIZES[0][0],
-        SIZES[0][1]
-    );
+    let network = |k: usize| median(&apart.iter().map(|each| per_frame(each[k])).collect::<Vec<_>>());
+    println!("networks: landmarks {:.2}, the model's graph {:.2}", network(0), network(1));
+    let ratios: Vec<f64> = series[2].chain.iter().zip(&series[0].chain).map(|(large, small)| large / small).collect();
+    println!("a frame of {} lines costs {:.2} times one of {}", SIZES[2][1], median(&ratios), SIZES[0][1]);
+
     println!("\nby thread, ms CPU per frame");
-    let names: Vec<&String> = series[0].stages[0].iter().map(|(name, _)| name).collect();
-    for name in names {
-        print!("{name:<44}");
+    for (k, (name, _)) in series[0].stages[0].iter().enumerate() {
+        print!("{name:<48}");
         for series in series {
-            let of = |stages: &Vec<(String, f64)>| stages.iter().find(|(n, _)| n == name).map_or(0.0, |s| s.1);
-            print!("{:>10.2}", median(&series.stages.iter().map(of).collect::<Vec<_>>()));
+            print!("{:>8.2}", median(&series.stages.iter().map(|stages| stages[k].1).collect::<Vec<_>>()));
         }
         println!();
     }
+    Ok(())
+}
+
+/// Prints a line per format: its name, ms CPU per frame, and the side of the crop in the frame, px.
+fn crop_and_paste(video: &Path, seen: &Seen, sound: &[f32]) -> Result<(), String> {
+    let material = Rc::new(Material::prepare(video, seen, FACE, SIZES[1])?);
+    let mut chain = Chain::start(material.clone(), sound, FRAMES)?;
+    chain.run(FRAMES)?;
+    let face = chain.face()?;
+    drop(chain);
+    let [a, _, _, d, ..] = face.crop_to_frame.0;
+    let side = a.hypot(d) * face.crop.width as f32;
+    for format in [VideoFormat::I420, VideoFormat::Nv12] {
+        let mut both = CropPaste::start(&material, format, face.clone())?;
+        both.run(FRAMES)?;
+        let costs: Vec<f64> = (0..ROUNDS).map(|_| both.run(FRAMES).map(per_frame)).collect::<Result<_, _>>()?;
+        println!("{format} {:.4} {side:.0}", median(&costs));
+    }
+    Ok(())
 }

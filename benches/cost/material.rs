@@ -4,9 +4,11 @@
 use std::path::Path;
 
 use gst::prelude::*;
-use gst_video::VideoInfo;
+use gst_video::{VideoFormat, VideoInfo};
 use gstlipsync::face_meta::FaceMeta;
 use gstlipsync::geometry::Rect;
+
+use crate::feed;
 
 /// Frames of a clip that are looked at and kept.
 const KEPT: usize = 64;
@@ -68,6 +70,27 @@ impl Material {
         Ok(Self { info, frames })
     }
 
+    /// The same frames as I420 or NV12.
+    pub fn in_format(&self, format: VideoFormat) -> Result<Self, String> {
+        let info = VideoInfo::builder(format, self.info.width(), self.info.height())
+            .fps(self.info.fps())
+            .colorimetry(&self.info.colorimetry())
+            .build()
+            .map_err(|e| e.to_string())?;
+        let convert = |frame: &Vec<u8>| {
+            let mut frame = frame.clone();
+            if format == VideoFormat::Nv12 {
+                // The sizes are even and multiples of 8, so there is no padding.
+                let luma = (self.info.width() * self.info.height()) as usize;
+                let (u, v) = frame[luma..].split_at(luma / 4);
+                let chroma: Vec<u8> = u.iter().zip(v).flat_map(|(&u, &v)| [u, v]).collect();
+                frame.splice(luma.., chroma);
+            }
+            frame
+        };
+        Ok(Self { info, frames: self.frames.iter().map(convert).collect() })
+    }
+
     /// Frame `k` of a clip without end, played forwards and backwards.
     pub fn frame(&self, k: usize) -> &[u8] {
         let last = self.frames.len() - 1;
@@ -84,8 +107,7 @@ pub fn face_in(video: &Path) -> Result<Seen, String> {
         KEPT,
     )?;
     let info = samples[0].caps().and_then(|caps| VideoInfo::from_caps(caps).ok()).ok_or("no video")?;
-    let faces: Vec<Rect> =
-        samples.iter().filter_map(|s| Some(FaceMeta::faces(s.buffer()?).first()?.bbox)).collect();
+    let faces: Vec<Rect> = samples.iter().filter_map(|s| Some(FaceMeta::faces(s.buffer()?).first()?.bbox)).collect();
     let face = *faces.get(faces.len() / 2).ok_or_else(|| format!("{}: no face in it", video.display()))?;
     Ok(Seen { size: [info.width(), info.height()], face })
 }
@@ -112,18 +134,21 @@ fn samples(description: &str, file: &Path, count: usize) -> Result<Vec<gst::Samp
     let source = pipeline.by_name("file").ok_or("no source")?;
     source.set_property("location", file);
     let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().ok_or("no sink")?;
-    pipeline.set_state(gst::State::Playing).map_err(|e| format!("{}: {e}", file.display()))?;
+    let named = |what: String| format!("{}: {what}", file.display());
+    pipeline
+        .set_state(gst::State::Playing)
+        .map_err(|e| named(feed::error(&pipeline).unwrap_or_else(|| e.to_string())))?;
     let mut samples = Vec::new();
     while samples.len() < count
         && let Ok(sample) = sink.pull_sample()
     {
         samples.push(sample);
     }
-    let error = pipeline.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
+    let error = feed::error(&pipeline);
     let _ = pipeline.set_state(gst::State::Null);
-    match error.as_ref().map(|message| message.view()) {
-        Some(gst::MessageView::Error(error)) => Err(format!("{}: {}", file.display(), error.error())),
-        _ if samples.is_empty() => Err(format!("{}: nothing in it", file.display())),
-        _ => Ok(samples),
+    match error {
+        Some(error) => Err(named(error)),
+        None if samples.is_empty() => Err(named("nothing in it".into())),
+        None => Ok(samples),
     }
 }

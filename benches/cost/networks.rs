@@ -69,13 +69,8 @@ impl Networks {
         Ok(Self { landmarks, mouth })
     }
 
-    /// CPU seconds of the runs that `frames` frames with one face need.
-    pub fn run(&mut self, frames: usize) -> f64 {
-        self.apart(frames).iter().sum()
-    }
-
-    /// The same, of the landmark network and of the model's graph.
-    pub fn apart(&mut self, frames: usize) -> [f64; 2] {
+    /// CPU seconds of the runs that `frames` frames with one face need: of the landmark network, of the model's graph.
+    pub fn run(&mut self, frames: usize) -> [f64; 2] {
         [self.landmarks.run(frames), self.mouth.run(frames / BATCH)]
     }
 }
