@@ -15,6 +15,8 @@ MID = KNOTS // 2
 
 UPPER_LIP = (48, 60, 61, 62, 63, 64, 54)  # the upper lip's lower edge, corner to corner
 LOWER_LIP = (48, 60, 67, 66, 65, 64, 54)  # the lower lip's upper edge
+UPPER_VERMILION = (50, 51, 52), (61, 62, 63)  # its outer and inner edge
+LOWER_VERMILION = (58, 57, 56), (67, 66, 65)
 JAW_LINE = (2, 4, 6, 7, 8, 9, 10, 12, 14)
 
 STILL = 0.03  # a jaw this little open counts as closed
@@ -25,6 +27,11 @@ CHIN = 0.62  # the chin follows the lower lip by this much
 LIP = 0.1  # this much of the lower lip moves as one, before the chin's own movement mixes in
 GAP_CLOSED = 0.085  # landmarks leave such a gap between closed lips
 MOST_RISE = 0.28  # of the chin of a mouth that was open
+SIDES = 0.15  # a wide open mouth is that much wider than its corners
+HIDE = 0.03  # where the lips were apart, this much of them counts as inside
+BARE = 0.57  # of a lip's redness: what is less red is no lip
+LINE = 0.02  # the dark line between closed lips is no wider
+ARCH = 0.6  # lips that close lose this much of an arch that the opening gave them
 GAP_PRESSED = 0.04  # lips that shall be pressed together may lose this much of themselves
 GAP_AT_REST = 0.125  # lips parted by less stay as they are while nobody talks
 GAP_RANGE = 0.05  # this much more, and the mouth counts as open
@@ -64,6 +71,7 @@ class Renderer(nn.Module):
         self.register_buffer("shadow", torch.tensor(SHADOW)[None, :, None])
         for name, rgb in COLOURS.items():
             self.register_buffer(name, torch.tensor(rgb)[None, :, None])
+        self.register_buffer("depths", torch.linspace(0, 0.14, 8)[None])
         self.register_buffer("search", torch.linspace(-0.09, 0.09, 19)[None])
         apart = torch.arange(KNOTS)[:, None] - torch.arange(KNOTS)[None]
         blur = torch.exp(-((apart / 1.2) ** 2))
@@ -76,13 +84,16 @@ class Renderer(nn.Module):
         jaw = (jaw - STILL).clamp(min=0) / (1 - STILL)
         talking = smoothstep(jaw / 0.10 + closure)
         spread = spread * talking
-        smile, round_ = spread.clamp(min=0), (-spread).clamp(min=0)
+        smile, round_ = spread.clamp(min=0), (-spread).clamp(min=0) * (1 - 0.4 * jaw**3)  # a wide open mouth cannot be pursed
 
         # Mouth coordinates.
         left, right = landmarks[:, 48], landmarks[:, 54]
         middle = (left + right) / 2
         width = (right - left).norm(dim=1, keepdim=True).clamp(min=0.02)
         eu = (right - left) / width
+        # A shouting or grinning mouth has upright sides that reach beyond its corners.
+        apart = (landmarks[:, list(UPPER_VERMILION[1])] - landmarks[:, list(LOWER_VERMILION[1])]).norm(dim=2).mean(1, keepdim=True)
+        width = width * (1 + SIDES * smoothstep((apart / width - 0.1) / 0.25))
         ev = torch.stack([-eu[:, 1], eu[:, 0]], 1)
         away = (landmarks - middle[:, None]) / width[:, None]
         marks = torch.stack([(away * eu[:, None]).sum(2), (away * ev[:, None]).sum(2)], 2)
@@ -103,26 +114,39 @@ class Renderer(nn.Module):
         gap_mid = gap[:, MID - 2 : MID + 3].mean(1, keepdim=True)
         closed_below = GAP_AT_REST + (GAP_CLOSED - GAP_AT_REST) * talking - GAP_PRESSED * closure
         opened = smoothstep((gap_mid - closed_below) / GAP_RANGE)
-        seam = seam + (1 - opened) * self.dark_line(face, middle, width, eu, ev, k, seam)
-        lens = 1 - 4 * k * k
-        hide = (0.02 + 0.1 * gap_mid) * lens.clamp(min=0) ** 0.3  # a little into the lips, so that no rim of the old teeth stays
-        upper = seam - opened * (gap / 2 + hide)
-        lower = seam + opened * (gap / 2 + hide + 0.04 * wide * lens.clamp(min=0) ** 0.3)
-        rest = upper + 0.35 / (1 + 3 * gap_mid) * (lower - upper)
+        # Bared teeth may look closed to the landmarks, but what is there is not red as lips are.
+        places = middle, width, eu, ev
+        red = torch.minimum(self.redness(face, landmarks, UPPER_VERMILION), self.redness(face, landmarks, LOWER_VERMILION))
+        between = self.bare(face, places, seam[:, None] + self.search[:, 3:-3, None], red)[..., MID - 4 : MID + 5].mean((1, 2))[:, None]
+        opened = torch.maximum(opened, smoothstep((between - 0.5) / 0.25))
+        seam = seam + (1 - opened) * self.dark_line(face, places, seam)
+        lens = (1 - 4 * k * k).clamp(min=0)
+        # Where the old mouth's inside begins: a little into the lips, further in a shout, and then as far as the colour says.
+        hide = (HIDE + 0.14 * gap_mid * smoothstep((gap_mid - 0.2) / 0.15)) * opened
+        upper = seam - opened * gap / 2 - hide * lens**0.3
+        lower = seam + opened * gap / 2 + hide * lens**0.3 + 0.04 * wide * lens**0.3
+        bare_above, bare_below = self.not_lip(face, places, upper, -1, red), self.not_lip(face, places, lower, 1, red)
+        # Lips that are parted only a little show teeth below the line.
+        parted = talking * (1 - opened) * 2 * (bare_below - LINE).clamp(min=0) * lens**1.5
+        upper = upper - opened * bare_above * lens**0.3
+        lower = lower + opened * bare_below * lens**0.3 + parted
+        rest = upper + 0.35 / (1 + 3 * gap_mid) * (lower - upper) * opened
         rest = rest + wide * (0.5 * rest[:, MID : MID + 1] * lens - rest)
+        rest = rest + opened * ARCH * (-rest).clamp(min=0)
 
         chin = marks[:, 8, 1:]
         nose = marks[:, 33, 1:]
         rest_mid = rest[:, MID : MID + 1]
         reach = (chin - rest_mid).clamp(min=0.4)
         size = 0.5 + 0.5 * reach.clamp(max=1.2)  # steadier than the width alone when the head turns or the mouth smiles
-        drop = OPENING * jaw * size * (1 - 0.15 * round_)
+        # Quiet speech opens the mouth little; less than this, and it seems not to speak.
+        drop = OPENING * jaw * (1.4 - 0.4 * jaw) * size * (1 - 0.15 * round_)
         part = drop * (1 - closure)  # what of it opens the lips
         # Rounded lips stay together near the corners and part in the middle only.
         oval = (1 - (k / (0.5 - 0.16 * round_)) ** 2).clamp(min=0)
-        profile = oval ** (1.15 - 0.5 * smoothstep(jaw * 1.6) + 0.1 * smile)
+        profile = oval ** (1.3 - 0.6 * smoothstep(jaw * 1.6) + 0.1 * smile)
         corner = CORNER_DROP * drop * (1 - 0.5 * closure)
-        line = 0.02 * opened * lens.clamp(min=0) ** 0.5  # lips that were apart have no dark line between them: leave one
+        line = 0.02 * (opened + parted / 0.03).clamp(max=1) * lens**0.5  # lips that were apart have no dark line between them: leave one
         upper_to = rest + corner * (1 - profile) - RAISE * part * profile
         lower_to = rest + corner * (1 - profile) + part * profile + line
         lower_mid, lip_drop = lower[:, MID : MID + 1], (lower_to - lower)[:, MID : MID + 1]
@@ -163,7 +187,7 @@ class Renderer(nn.Module):
         down = (1 - mix) * fall + mix * jaw_field
 
         # Thickness of the lips: fuller when rounded, thinner when spread or pressed.
-        full = (0.30 * round_ - 0.12 * smile - 0.15 * closure) * torch.exp(-((us / 0.42) ** 4)) * self.window
+        full = (0.30 * round_ - 0.12 * smile * (1 - closure) - 0.13 * closure) * torch.exp(-((us / 0.42) ** 4)) * self.window
         up = up - full * above * torch.exp(-((above / 0.22) ** 2))
         down = down + full * below * torch.exp(-((below / 0.25) ** 2))
 
@@ -182,17 +206,43 @@ class Renderer(nn.Module):
             (self.weight + 0 * width).reshape(square),
         )
 
-    def dark_line(self, face, middle, width, eu, ev, k, seam):
+    def look(self, picture, places, v):
+        """(n, s, knots): a picture of one channel at v (n, s, knots) above or below the knots."""
+        middle, width, eu, ev = (t[:, None, None] for t in places)
+        at = middle + width * ((self.knots + 0 * v)[..., None] * eu + v[..., None] * ev)
+        return nn.functional.grid_sample(picture, 2 * at - 1, padding_mode="border", align_corners=False)[:, 0]
+
+    def dark_line(self, face, places, seam):
         """(n, knots): how far from the landmarks' seam, in mouth widths, the dark line between closed lips really runs."""
-        v = seam[:, None] + self.search[..., None]
-        at = middle[:, None, None] + width[:, None, None] * (
-            (k + 0 * seam)[:, None, :, None] * eu[:, None, None] + v[..., None] * ev[:, None, None]
-        )
         luma = (face * self.luma[None, :, None, None]).sum(1, keepdim=True)
-        seen = nn.functional.grid_sample(luma, 2 * at - 1, padding_mode="border", align_corners=False)[:, 0]
+        seen = self.look(luma, places, seam[:, None] + self.search[..., None])
         contrast = seen / seen.mean(1, keepdim=True).clamp(min=0.02)
         share = torch.softmax(-contrast / 0.04 - (self.search[..., None] / 0.06) ** 2, 1)
-        return ((share * self.search[..., None]).sum(1) * (1 - (2 * k) ** 8)) @ self.smooth
+        return ((share * self.search[..., None]).sum(1) * (1 - (2 * self.knots) ** 8)) @ self.smooth
+
+    def redness(self, face, landmarks, pairs):
+        """(n, 1): of a lip between its outer and inner landmarks."""
+        outer, inner = landmarks[:, list(pairs[0])], landmarks[:, list(pairs[1])]
+        at = torch.stack([0.5 * outer + 0.5 * inner, 0.7 * outer + 0.3 * inner], 1)
+        red = nn.functional.avg_pool2d(face[:, :1] - face[:, 1:2], 3, 1, 1)
+        return nn.functional.grid_sample(red, 2 * at - 1, padding_mode="border", align_corners=False)[:, 0].mean(2).amax(1, keepdim=True)
+
+    def bare(self, face, places, v, red):
+        """(n, s, knots): 1 where there is no lip, for lips are red and teeth are not; 0 where without colour nothing can be told."""
+        seen = self.look(face[:, :1] - face[:, 1:2], places, v)
+        trust = smoothstep((red - 0.05) / 0.05)[..., None]
+        return trust * torch.sigmoid((BARE - seen / red.clamp(min=0.05)[..., None]) / 0.03)
+
+    def not_lip(self, face, places, edge, sign, red):
+        """(n, knots): how far from the edge into the lip (sign: -1 upper, 1 lower) there is none, in mouth widths."""
+        bare = self.bare(face, places, edge[:, None] + sign * self.depths[..., None], red)
+        reach = bare[:, 0]
+        far = reach * 0
+        for step in range(1, bare.shape[1]):  # only as far as nothing but that lies between
+            reach = reach * bare[:, step]
+            far = far + reach
+        far = far + far.clamp(max=1)  # the first lip has a rim of what lay before it
+        return far * (self.depths[:, 1] - self.depths[:, 0]) @ self.smooth
 
     def within_jaw_line(self, marks, u, v, chin_drop):
         """Mouth widths from the (convex) jaw line where it has fallen to, > 0 inside the face."""

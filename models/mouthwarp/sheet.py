@@ -50,9 +50,11 @@ def read(name):
 
 
 def find(frame):
+    """The rectangle that looks most like a face, or None."""
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
-    faces = cascade.detectMultiScale(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), 1.1, 5, minSize=(60, 60))
-    return max(faces, key=lambda f: f[2], default=None)
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    faces, _, scores = cascade.detectMultiScale3(gray, 1.1, 5, minSize=(60, 60), outputRejectLevels=True)
+    return max(zip(scores, faces), key=lambda f: f[0], default=(0, None))[1]
 
 
 def main():
