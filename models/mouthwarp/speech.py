@@ -77,7 +77,7 @@ def _speak(*what):
 
 
 class Espeak:
-    """espeak-ng in a process of its own, which some of its voices crash now and then."""
+    """espeak-ng, in a process of its own because some voices crash it now and then."""
 
     def __init__(self):
         self._start()

@@ -28,7 +28,7 @@ HISTORY = LOUDNESS_ROWS - 1 + SIDE_ROWS  # rows that the network needs before th
 LOOKS = 2  # each utterance is degraded this many times
 NO_VOICE = 0.15  # of the material is noise, music or silence
 PEOPLE = 0.15  # of the voices are recordings of people, cut up and joined again
-TRACT = 1.18
+TRACT = 1.18  # the longest vocal tract, relative to the voice's own; the shortest is its inverse
 
 
 def utterance(espeak, language, voice, rng, longest_tract=1.0):
