@@ -7,7 +7,7 @@ use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo, VideoMeta}
 use gstlipsync::face_meta::{Face, FaceMeta, Generated, LANDMARKS, Pose, Reason, RgbImage, Warp};
 use gstlipsync::geometry::{Affine, Rect};
 use gstlipsync::model::Model;
-use gstlipsync::pixels::{FORMATS, Sampling, crop_rgb};
+use gstlipsync::pixels::{FORMATS, crop_rgb};
 
 use super::common::init;
 
@@ -362,7 +362,7 @@ fn a_picture_keeps_its_colours_in_every_format() {
             let image = Generated::Image(Arc::new(RgbImage { width: CROP, height: CROP, data: patch.clone() }));
             let out = Paste::new("facepaste blend=hard", &info).push(frame(&info, 16), vec![face(place, Some(image))]);
             let out = VideoFrameRef::from_buffer_ref_readable(&out, &info).unwrap();
-            let crop = crop_rgb(&out, &place, CROP, CROP, Sampling::Bilinear);
+            let crop = crop_rgb(&out, &place, CROP, CROP);
             for y in 6..CROP - 6 {
                 for x in 6..CROP - 6 {
                     let rgb = &crop.data[(y * CROP + x) * 3..][..3];
@@ -408,7 +408,7 @@ fn matched_colours_undo_a_shift() {
         let faces = vec![face(square(20.0, 20.0, 40.0, 0.0), Some(Generated::Image(Arc::new(patch.clone()))))];
         let out = Paste::new(launch, &info).push(frame(&info, 0), faces);
         let out = VideoFrameRef::from_buffer_ref_readable(&out, &info).unwrap();
-        crop_rgb(&out, &Affine([1.0, 0.0, 40.0, 0.0, 1.0, 40.0]), 1, 1, Sampling::Bilinear).data
+        crop_rgb(&out, &Affine([1.0, 0.0, 40.0, 0.0, 1.0, 40.0]), 1, 1).data
     };
     let near = |a: &[u8], b: [u8; 3]| a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= 2);
     assert!(near(&centre("facepaste"), [90, 100, 150]));
@@ -510,7 +510,7 @@ fn debug_draws_in_every_format() {
         let shown = Face { reason: Some(Reason::TurnedAway), ..face(square(60.0, 30.0, 50.0, 0.0), None) };
         let out = Paste::new("facepaste debug=true", &info).push(frame(&info, 0), vec![shown]);
         let out = VideoFrameRef::from_buffer_ref_readable(&out, &info).unwrap();
-        let at = |x: f32, y: f32| crop_rgb(&out, &Affine([1.0, 0.0, x, 0.0, 1.0, y]), 1, 1, Sampling::Bilinear).data;
+        let at = |x: f32, y: f32| crop_rgb(&out, &Affine([1.0, 0.0, x, 0.0, 1.0, y]), 1, 1).data;
         // The crop's left border is yellow, the box's left border blue.
         let yellow = at(60.0, 50.0);
         assert!(yellow[0] > 150 && yellow[1] > 150 && yellow[2] < 120, "{format}: {yellow:?}");

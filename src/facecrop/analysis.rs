@@ -8,9 +8,10 @@ use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
 use super::cut::CutDetector;
-use super::detector::{Detector, MIN_FACE};
+use super::detector::Detector;
 use super::landmarks::LandmarkNet;
 use super::rule::crop_to_frame;
+use super::search::search;
 use super::shape::Placement;
 use super::tracker::{Choice, Event, Tracker};
 use super::{FaceSelect, tracker};
@@ -18,7 +19,7 @@ use crate::face_meta::Face;
 use crate::geometry::Rect;
 use crate::model::Model;
 use crate::model::manifest::{CropRule, Interpolation};
-use crate::pixels::{Sampling, crop_rgb, luma};
+use crate::pixels::crop_rgb;
 
 /// Frames from one detection to the next while all is well, …
 const INTERVAL: u64 = 25;
@@ -29,15 +30,8 @@ const INTERVAL_NO_FACE: u64 = 10;
 /// After so many detections without a face there is no hurry.
 const PATIENCE: u32 = 10;
 
-/// A face that much larger than the smallest that the detector sees is not missed.
-const SAFELY: f32 = 1.25;
-
-/// Widths of the pictures that the detector gets, one after the other until it finds a face for certain.
-const WIDTHS: [usize; 2] = [320, 640];
-/// Faces that are too small for those are looked for where a scene begins and at every so many-th detection, …
+/// At every so many-th detection, the first of a scene among them, small faces are looked for too.
 const THOROUGH: u32 = 8;
-/// … in a picture of so many pixels.
-const MAX_PIXELS: f32 = 1280.0 * 720.0;
 
 /// What the user set.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +126,7 @@ impl Analysis {
                 Some(region) => vec![region],
                 None => {
                     let thorough = self.detections.is_multiple_of(THOROUGH);
-                    detect(&mut self.detector, frame, config, &self.tracker, thorough)?
+                    search(&mut self.detector, frame, config, &self.tracker, thorough)?
                 }
             };
             self.detections = self.detections.wrapping_add(1);
@@ -162,15 +156,15 @@ impl Analysis {
         model: &Arc<Model>,
     ) -> Vec<Face> {
         let crop = &model.manifest.facecrop;
-        let sampling = match crop.interpolation {
-            Interpolation::Bilinear => Sampling::Bilinear,
+        let cut = match crop.interpolation {
+            Interpolation::Bilinear => crop_rgb,
         };
         let boxed = region.filter(|_| matches!(crop.rule, CropRule::Box { .. }));
         let faces = self.tracker.faces().filter_map(|track| {
             let bbox = boxed.unwrap_or_else(|| track.placement.bbox());
             if !track.is_lost() {
                 track.cut_out = crop_to_frame(crop, &bbox, &track.landmarks)
-                    .map(|map| (map, Arc::new(crop_rgb(frame, &map, crop.size.width, crop.size.height, sampling))));
+                    .map(|map| (map, Arc::new(cut(frame, &map, crop.size.width, crop.size.height))));
             }
             let (crop_to_frame, crop) = track.cut_out.clone()?;
             Some(Face {
@@ -189,52 +183,6 @@ impl Analysis {
         });
         faces.collect()
     }
-}
-
-/// Asks the detector at rising resolution until it has found something.
-fn detect(
-    detector: &mut Detector,
-    frame: &VideoFrameRef<&gst::BufferRef>,
-    config: &Config,
-    tracker: &Tracker,
-    thorough: bool,
-) -> Result<Vec<Placement>, String> {
-    let (frame_width, frame_height) = (frame.width() as f32, frame.height() as f32);
-    // The picture's width at which a face `w` px wide in the frame is found.
-    let needed = |w: f32| frame_width * MIN_FACE as f32 / w.max(1.0);
-    // A followed face must not be missed only because it is small.
-    let followed = tracker.smallest().map_or(0.0, |w| SAFELY * needed(w)) as usize;
-    let mut widths = WIDTHS.to_vec();
-    if thorough || followed > WIDTHS[1] {
-        widths.push((MAX_PIXELS * frame_width / frame_height).sqrt() as usize);
-    }
-    // No wider than the frame, nor than the smallest face that counts asks for.
-    let enough = needed(config.min_face_size as f32).min(frame_width) as usize;
-    widths.iter_mut().for_each(|w| *w = (*w).min(enough));
-    widths.sort_unstable();
-    widths.dedup();
-    let least = match config.select {
-        FaceSelect::Largest | FaceSelect::Track => followed,
-        // Small ones beside a large one count too.
-        FaceSelect::Central | FaceSelect::All => usize::MAX,
-    };
-    let start = widths.iter().position(|&w| w >= least).unwrap_or(widths.len() - 1);
-    let mut found = Vec::new();
-    for &width in &widths[start..] {
-        let gray = luma(frame, width);
-        let scale = frame_width / gray.width as f32;
-        let boxes = detector.detect(gray)?;
-        if !boxes.is_empty() {
-            let in_frame = |b: &Rect| Rect::new(b.x * scale, b.y * scale, b.w * scale, b.h * scale);
-            found = boxes.iter().map(|b| Placement::from_seeta(&in_frame(b))).collect();
-        }
-        // One so large proves that no larger one was too small to be seen; a face that is followed is the one.
-        let certain = boxes.iter().any(|b| b.w >= SAFELY * MIN_FACE as f32);
-        if certain || !boxes.is_empty() && tracker.is_following() {
-            break;
-        }
-    }
-    Ok(found)
 }
 
 /// A detector's boxes are square.

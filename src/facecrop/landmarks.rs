@@ -8,7 +8,7 @@ use gst_video::VideoFrameRef;
 use super::shape::{Landmarks, Placement};
 use crate::face_meta::LANDMARKS;
 use crate::model::{ModelError, find_folder};
-use crate::pixels::{Sampling, crop_rgb};
+use crate::pixels::crop_planes;
 use crate::runtime::{self, Options, RuntimeError, SharedSession, Tensor};
 
 const FOLDER: &str = "face_landmark_68";
@@ -18,10 +18,6 @@ const OUTPUT: &str = "landmarks";
 
 /// Width and height of what the network sees.
 const SIDE: usize = 112;
-
-/// At most so many samples, across and down, make one of those pixels: with every second sample of a face that fills a
-/// frame of 720 lines it is enough.
-const MAX_TAPS: usize = 4;
 
 pub struct LandmarkNet {
     session: SharedSession,
@@ -61,19 +57,7 @@ impl LandmarkNet {
         placement: &Placement,
     ) -> Result<Landmarks, RuntimeError> {
         let map = placement.crop_to_frame(SIDE);
-        // Averaging every sample of a large face takes longer than the network, and finds the same landmarks.
-        let taps = ((map.0[0].hypot(map.0[3]) / 2.0).ceil() as usize).clamp(1, MAX_TAPS);
-        let wide = SIDE * taps;
-        let crop = crop_rgb(frame, &placement.crop_to_frame(wide), wide, wide, Sampling::Bilinear);
-        self.input.data.fill(0.0);
-        let share = 1.0 / (taps * taps) as f32;
-        for (y, row) in crop.data.chunks_exact(wide * 3).enumerate() {
-            for (x, pixel) in row.chunks_exact(3).enumerate() {
-                for (channel, &v) in self.input.data.chunks_exact_mut(SIDE * SIDE).zip(pixel) {
-                    channel[y / taps * SIDE + x / taps] += share * v as f32;
-                }
-            }
-        }
+        crop_planes(frame, &map, SIDE, SIDE, &mut self.input.data);
         let outputs = self.session.lock().run(&[(INPUT, &self.input)], &[OUTPUT])?;
         let values = outputs.first().map_or(&[][..], |t| &t.data);
         if values.len() != 2 * LANDMARKS {

@@ -9,6 +9,7 @@ mod imp;
 mod landmarks;
 mod region;
 mod rule;
+mod search;
 mod shape;
 mod smooth;
 mod tracker;

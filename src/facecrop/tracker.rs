@@ -12,7 +12,7 @@ use super::fade::{Fade, ramp, target};
 use super::shape::{Landmarks, Placement, mean_face, pose};
 use super::smooth::{Smoother, cutoff};
 use crate::face_meta::{Pose, Reason, RgbImage};
-use crate::geometry::{Affine, Point};
+use crate::geometry::{Affine, Point, Rect};
 
 /// Root mean square distance from the mean face, in widths of the jaw line. On the test clips (heads turned by up to 45°,
 /// mouths wide open, a drawing) it is at most 0.081; where there is no face it is below 0.12 in one case of twenty.
@@ -155,9 +155,9 @@ impl Tracker {
         self.tracks.iter().any(|t| t.misses > 0 && !t.is_lost())
     }
 
-    /// Width of the smallest followed face's box, px.
-    pub fn smallest(&self) -> Option<f32> {
-        self.tracks.iter().filter(|t| !t.is_lost()).map(|t| t.placement.bbox().w).min_by(f32::total_cmp)
+    /// The boxes of the faces that are followed.
+    pub fn boxes(&self) -> impl Iterator<Item = Rect> {
+        self.tracks.iter().filter(|t| !t.is_lost()).map(|t| t.placement.bbox())
     }
 
     /// Measures every followed face in the next frame.
@@ -168,6 +168,10 @@ impl Tracker {
             let believed = Placement::fit(&raw)
                 .map(|p| (p, choice.confidence(&p, &raw)))
                 .filter(|(p, confidence)| *confidence > 0.0 && choice.is_next(&track.placement, p));
+            if let Some(region) = choice.region.filter(|_| choice.trusted && believed.is_none()) {
+                track.place(region, mean_face(region), 1.0);
+                continue;
+            }
             let Some((placement, confidence)) = believed else {
                 track.followed = Followed::Doubtful;
                 continue;
@@ -327,8 +331,9 @@ impl Tracker {
     /// Ends a frame: moves the weights and lets go of faces that have faded.
     pub fn finish(&mut self, dt: Duration, choice: &Choice) {
         for track in &mut self.tracks {
-            let (mut weight, mut reason) =
-                target(track.placement.bbox().w, choice.min_width, track.pose, track.confidence);
+            // Nothing is known of a face that is one by the user's word alone, nor which way it is turned.
+            let pose = if choice.trusted { Pose::default() } else { track.pose };
+            let (mut weight, mut reason) = target(track.placement.bbox().w, choice.min_width, pose, track.confidence);
             if track.is_lost() {
                 (weight, reason) = (0.0, Some(Reason::Lost));
             } else if !track.chosen {
@@ -592,6 +597,8 @@ mod tests {
             scene.tracker.detected(vec![region], &scene.choice, MIDDLE, nothing).unwrap();
             scene.tracker.finish(FRAME, &scene.choice);
             assert_eq!(scene.shown().len(), usize::from(trusted));
+            scene.tracker.follow(FRAME, &scene.choice, nothing).unwrap();
+            assert!(!scene.tracker.is_doubtful());
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Pasting a picture: the generated crop, laid over the frame.
 
-use super::place::Place;
+use super::place::{Place, WHOLE};
 use crate::face_meta::{Face, Patch, RgbImage};
 use crate::geometry::Affine;
 use crate::pixels::{Canvas, Tile, taps};
@@ -57,7 +57,7 @@ fn paste_components<const N: usize>(
     style: &Style,
 ) {
     let layout = canvas.layouts()[first];
-    let (columns, rows) = place.samples(&layout, [0.0; 4]);
+    let (columns, rows) = place.samples(&layout, WHOLE, [0.0; 4]);
     let to_fraction = place.samples_to_fractions(&layout);
     let to_picture = to_fraction.then(size);
     // A sample reaches half a step to each side of its centre, and a pixel's centre is half a pixel from its corner.

@@ -7,6 +7,9 @@ use crate::face_meta::Face;
 use crate::geometry::{Affine, Point, Rect};
 use crate::pixels::Layout;
 
+/// All of the crop.
+pub const WHOLE: [f32; 4] = [0.0, 0.0, 1.0, 1.0];
+
 /// The map between crop fractions (0, 0)..(1, 1) and frame pixels, invertible and finite.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -24,7 +27,11 @@ impl Place {
 
     /// The crop's corners in frame pixels, around the outline.
     pub fn corners(&self) -> [Point; 4] {
-        [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]].map(|p| self.to_frame.apply(p))
+        self.corners_of(WHOLE)
+    }
+
+    fn corners_of(&self, [left, top, right, bottom]: [f32; 4]) -> [Point; 4] {
+        [[left, top], [right, top], [right, bottom], [left, bottom]].map(|p| self.to_frame.apply(p))
     }
 
     /// A vector of crop fractions, in samples of a component.
@@ -40,10 +47,10 @@ impl Place {
         layout.samples_to_frame().then(&self.from_frame)
     }
 
-    /// The columns and rows of a component's samples that may lie inside the crop, grown by `margin` samples (left, right,
-    /// top, bottom) and cut to the component.
-    pub fn samples(&self, layout: &Layout, margin: [f32; 4]) -> (Range<usize>, Range<usize>) {
-        let corners = self.corners().map(|p| layout.frame_to_samples().apply(p));
+    /// The columns and rows of a component's samples that may lie inside `part` of the crop (left, top, right, bottom in crop
+    /// fractions), grown by `margin` samples (left, right, top, bottom) and cut to the component.
+    pub fn samples(&self, layout: &Layout, part: [f32; 4], margin: [f32; 4]) -> (Range<usize>, Range<usize>) {
+        let corners = self.corners_of(part).map(|p| layout.frame_to_samples().apply(p));
         // Four points: there is a rectangle.
         let Rect { x, y, w, h } = Rect::around(&corners).unwrap_or_default();
         // Casting saturates, and NaN becomes 0.

@@ -47,7 +47,8 @@ fn check(warp: &Warp) -> Result<(), String> {
         if values.len() != count * width * height {
             return Err(format!("{name} has {} values, expected {count} × {height} × {width}", values.len()));
         }
-        if !values.iter().all(|v| v.is_finite()) {
+        // All of them are looked at: that the compiler can vectorise.
+        if !values.iter().fold(true, |finite, v| finite & v.is_finite()) {
             return Err(format!("{name} has a value that is no finite number"));
         }
     }
@@ -86,23 +87,55 @@ enum Content {
     Both,
 }
 
+/// What holds at a grid point; bits, because a cell's content is what holds at all its corners.
+mod holds {
+    pub const NO_WEIGHT: u8 = 1;
+    pub const UPPER: u8 = 2;
+    pub const LOWER: u8 = 4;
+    pub const UPPER_STILL: u8 = 8;
+    pub const LOWER_STILL: u8 = 16;
+}
+
 /// The content of the cells, each at the index of its upper left grid point.
 fn contents(width: usize, upper: &[Knot], lower: &[Knot]) -> Vec<Content> {
-    let still = |d: f32| d.abs() <= STILL;
+    let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
+    let still = |knot: &Knot| knot[0].abs() <= STILL && knot[1].abs() <= STILL;
+    let shows = |this: &Knot, other: &Knot| this[COVER] >= 1.0 && other[COVER] <= 0.0;
+    let points = upper.iter().zip(lower).map(|(u, l)| {
+        bit(u[WEIGHT] <= 0.0, holds::NO_WEIGHT)
+            | bit(shows(u, l), holds::UPPER)
+            | bit(shows(l, u), holds::LOWER)
+            | bit(still(u), holds::UPPER_STILL)
+            | bit(still(l), holds::LOWER_STILL)
+    });
+    let points: Vec<u8> = points.collect();
     let content = |k: usize| {
-        let corners = [k, k + 1, k + width, k + width + 1];
-        let all = |what: &dyn Fn(usize) -> bool| corners.iter().all(|&c| c < upper.len() && what(c));
-        let shows = |this: &[Knot], other: &[Knot]| all(&|c| this[c][COVER] >= 1.0 && other[c][COVER] <= 0.0);
-        let unmoved = |side: &[Knot]| all(&|c| still(side[c][0]) && still(side[c][1]));
-        let (content, side) = match () {
-            _ if all(&|c| upper[c][WEIGHT] <= 0.0) => return Content::Same,
-            _ if shows(upper, lower) => (Content::Upper, upper),
-            _ if shows(lower, upper) => (Content::Lower, lower),
-            _ => return Content::Both,
-        };
-        if unmoved(side) { Content::Same } else { content }
+        // Beyond the last column and row nothing holds, and no cell begins there.
+        let at = |k: usize| points.get(k).copied().unwrap_or(0);
+        let all = points[k] & at(k + 1) & at(k + width) & at(k + width + 1);
+        let has = |bits: u8| all & bits == bits;
+        match () {
+            _ if has(holds::NO_WEIGHT) => Content::Same,
+            _ if has(holds::UPPER | holds::UPPER_STILL) || has(holds::LOWER | holds::LOWER_STILL) => Content::Same,
+            _ if has(holds::UPPER) => Content::Upper,
+            _ if has(holds::LOWER) => Content::Lower,
+            _ => Content::Both,
+        }
     };
-    (0..upper.len()).map(content).collect()
+    (0..points.len()).map(content).collect()
+}
+
+/// The smallest rectangle of cells around those whose content is not the frame's own, in crop fractions: left, top, right,
+/// bottom. `None` where there is none.
+fn changing(width: usize, height: usize, contents: &[Content]) -> Option<[f32; 4]> {
+    let changes = |content: &Content| *content != Content::Same;
+    let rows = || contents.chunks_exact(width).take(height - 1).map(|row| &row[..width - 1]);
+    let top = rows().position(|row| row.iter().any(changes))?;
+    let bottom = rows().rposition(|row| row.iter().any(changes))?;
+    let left = rows().filter_map(|row| row.iter().position(changes)).min()?;
+    let right = rows().filter_map(|row| row.iter().rposition(changes)).max()?;
+    let [across, down] = [width - 1, height - 1].map(|cells| cells as f32);
+    Some([left as f32 / across, top as f32 / down, (right + 1) as f32 / across, (bottom + 1) as f32 / down])
 }
 
 /// The mouth's inside in the frame's components, premultiplied, and its alpha.
@@ -113,6 +146,10 @@ fn inner(warp: &Warp, canvas: &Canvas) -> Vec<[f32; 4]> {
     (0..count)
         .map(|k| {
             let [r, g, b, alpha] = std::array::from_fn(|n| warp.inner[n * count + k].clamp(0.0, 1.0));
+            if [r, g, b, alpha] == [0.0; 4] {
+                // Nothing, as it is almost everywhere.
+                return [0.0; 4];
+            }
             let value = color.from_rgb([r, g, b].map(|v| v * 255.0));
             // from_rgb adds black once, premultiplied colour has it alpha times.
             let value: [f32; 3] = std::array::from_fn(|n| value[n] - black[n] * (1.0 - alpha));
@@ -150,11 +187,12 @@ fn paste_components<const N: usize>(
     opacity: f32,
 ) {
     let layout = canvas.layouts()[first];
-    let (columns, rows) = place.samples(&layout, [0.0; 4]);
     let upper = knots(warp, 0, place, &layout, opacity);
     let lower = knots(warp, 2, place, &layout, opacity);
     let contents = contents(warp.width, &upper, &lower);
-    let (across, down) = place.samples(&layout, reach(&upper, &lower));
+    let Some(part) = changing(warp.width, warp.height, &contents) else { return };
+    let (columns, rows) = place.samples(&layout, part, [0.0; 4]);
+    let (across, down) = place.samples(&layout, part, reach(&upper, &lower));
     let Some(source) = canvas.copy::<N>(first, across, down) else { return };
     let [right, bottom] = [warp.width - 1, warp.height - 1];
     let to_grid = place.samples_to_fractions(&layout).then(&Affine::scale(right as f32, bottom as f32));

@@ -6,19 +6,9 @@ use gst_video::prelude::*;
 
 use super::color::ColorMap;
 use super::layout::{Component, Layout};
-use super::walk::{Fixed, fixed, walk};
+use super::walk::{Fixed, ends, walk};
 use crate::face_meta::RgbImage;
 use crate::geometry::Affine;
-
-/// How the frame's samples make one pixel of the crop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sampling {
-    /// Between the four nearest samples. Where the crop is smaller than its place in the frame, samples in between are
-    /// left out.
-    Bilinear,
-    /// The mean of n × n bilinear samples under the pixel, n = how many samples wide the pixel is, rounded up.
-    Area,
-}
 
 /// A picture that shrinks another more than this leaves samples out.
 const MAX_TAPS: f32 = 16.0;
@@ -38,7 +28,8 @@ pub fn taps(map: &Affine) -> Vec<[f32; 2]> {
     (0..across * down).map(point).collect()
 }
 
-/// Cuts `width` × `height` pixels out of `frame`.
+/// Cuts `width` × `height` pixels out of `frame`, each between the four samples around its centre. Where the crop is smaller
+/// than its place in the frame, samples in between are left out.
 ///
 /// Crop point p lies at `crop_to_frame.apply(p)`; pixel (i, j)'s centre is (i + 0.5, j + 0.5) in both. Beyond its edges the
 /// frame goes on with its last pixels. A map that is not finite reads the frame's first pixel; a frame in no supported
@@ -48,7 +39,6 @@ pub fn crop_rgb(
     crop_to_frame: &Affine,
     width: usize,
     height: usize,
-    sampling: Sampling,
 ) -> RgbImage {
     let mut data = vec![0; width * height * 3];
     if let Some(components) = Component::of(frame)
@@ -57,51 +47,66 @@ pub fn crop_rgb(
         let color = ColorMap::new(frame.info());
         let [a, b, c] = components;
         let whole = b.layout.sub == [1, 1];
-        let mut samples = vec![[0.0f32; 3]; width];
+        let mut rows: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; width]);
+        let mut bytes = vec![0; width];
         for (j, out) in data.chunks_exact_mut(width * 3).enumerate() {
+            let [first, second, third] = &mut rows;
             if whole {
-                sample_row([a, b, c], crop_to_frame, j, sampling, &mut samples, 0);
+                sample_row([a, b, c], crop_to_frame, j, [first, second, third]);
             } else {
-                sample_row([a], crop_to_frame, j, sampling, &mut samples, 0);
-                sample_row([b, c], crop_to_frame, j, sampling, &mut samples, 1);
+                sample_row([a], crop_to_frame, j, [first]);
+                sample_row([b, c], crop_to_frame, j, [second, third]);
             }
-            for (pixel, &sample) in out.chunks_exact_mut(3).zip(&samples) {
-                let rgb = color.to_rgb(sample);
+            // One component after the other is what the compiler can vectorise.
+            let [first, second, third] = &mut rows;
+            for ((a, b), c) in first.iter_mut().zip(second).zip(third) {
+                [*a, *b, *c] = color.to_rgb([*a, *b, *c]).map(|v| v + 0.5);
+            }
+            for (c, row) in rows.iter().enumerate() {
                 // `as` saturates.
-                pixel.copy_from_slice(&rgb.map(|v| (v + 0.5) as u8));
+                bytes.iter_mut().zip(row).for_each(|(byte, &value)| *byte = value as u8);
+                out.iter_mut().skip(c).step_by(3).zip(&bytes).for_each(|(out, &byte)| *out = byte);
             }
         }
     }
     RgbImage { width, height, data }
 }
 
-/// Fills entries `first..first + N` of a row's samples from N components of the same subsampling.
-fn sample_row<const N: usize>(
-    components: [Component; N],
-    crop_to_frame: &Affine,
-    j: usize,
-    sampling: Sampling,
-    out: &mut [[f32; 3]],
-    first: usize,
-) {
+/// Fills a row of the crop from `N` components of the same subsampling.
+fn sample_row<const N: usize>(components: [Component; N], crop_to_frame: &Affine, j: usize, rows: [&mut Vec<f32>; N]) {
     let map = crop_to_frame.then(&components[0].layout.frame_to_samples());
-    let taps = match sampling {
-        Sampling::Bilinear => vec![[0.5 * (map.0[0] + map.0[1]), 0.5 * (map.0[3] + map.0[4])]],
-        Sampling::Area => taps(&map),
+    let rows = rows.map(|row| &mut row[..]);
+    let length = rows[0].len();
+    // Half of a weight's last bit more: it is rounded, not cut off.
+    let round = |point: [Fixed; 2]| point.map(|v| v.saturating_add(1 << (31 - WEIGHT_BITS)));
+    let (x, y) = (0.5, j as f32 + 0.5);
+    let points = walk(&map, x, y).map(round);
+    let Layout { width, height, .. } = components[0].layout;
+    let inside = |point: [Fixed; 2]| {
+        let [x, y] = round(point);
+        let within = |v: Fixed, length: usize| v >= 0 && v < (length as Fixed - 1) << 32;
+        within(x, width) && within(y, height)
     };
-    let taps: Vec<_> = taps.into_iter().map(|tap| tap.map(fixed)).collect();
-    let scale = 1.0 / taps.len() as f32 / (1u32 << (2 * WEIGHT_BITS)) as f32;
-    for (sample, [x, y]) in out.iter_mut().zip(walk(&map, 0.0, j as f32)) {
-        let mut sum = [0.0; N];
-        for tap in &taps {
-            let values = bilinear(&components, x.wrapping_add(tap[0]), y.wrapping_add(tap[1]));
-            for n in 0..N {
-                // Less than 2^31, and signed because the processor has an instruction for that.
-                sum[n] += values[n] as i32 as f32;
-            }
-        }
+    // A line whose ends are inside is inside.
+    if ends(&map, x, y, length).is_some_and(|ends| ends.into_iter().all(inside)) {
+        fill(rows, points, |[x, y]| between(&components, [x >> 32, y >> 32].map(|v| v as usize), [1, 1], [x, y]));
+    } else {
+        fill(rows, points, |point| clamped(&components, point));
+    }
+}
+
+#[inline(always)]
+fn fill<const N: usize>(
+    rows: [&mut [f32]; N],
+    points: impl Iterator<Item = [Fixed; 2]>,
+    at: impl Fn([Fixed; 2]) -> [u32; N],
+) {
+    let length = rows[0].len();
+    for (i, point) in points.take(length).enumerate() {
+        let values = at(point);
         for n in 0..N {
-            sample[first + n] = sum[n] * scale;
+            // Less than 2^31, and signed because the processor has an instruction for that.
+            rows[n][i] = values[n] as i32 as f32 * (1.0 / (1u32 << (2 * WEIGHT_BITS)) as f32);
         }
     }
 }
@@ -109,30 +114,40 @@ fn sample_row<const N: usize>(
 /// Fraction bits of an interpolation weight: 255 · 2^22 fits into 32 bits.
 const WEIGHT_BITS: u32 = 11;
 
-/// The components at (x, y) (sample centres at whole numbers), times 2^(2 · WEIGHT_BITS).
-#[inline(always)]
-fn bilinear<const N: usize>(components: &[Component; N], x: Fixed, y: Fixed) -> [u32; N] {
-    const FULL: u32 = 1 << WEIGHT_BITS;
-    const SHIFT: u32 = 32 - WEIGHT_BITS;
+/// The components at a point (sample centres at whole numbers) that may lie beyond the edges, times 2^(2 · WEIGHT_BITS).
+fn clamped<const N: usize>(components: &[Component; N], [x, y]: [Fixed; 2]) -> [u32; N] {
     let Layout { width, height, .. } = components[0].layout;
     let split = |v: Fixed, length: usize| {
         let last = length as Fixed - 1;
-        // Rounded to the nearest weight.
-        let v = v.saturating_add(1 << (SHIFT - 1)).clamp(0, last << 32);
-        let weight = (v >> SHIFT) as u32 % FULL;
-        ((v >> 32) as usize, (v < last << 32) as usize, weight)
+        let v = v.clamp(0, last << 32);
+        ((v >> 32) as usize, (v < last << 32) as usize, v)
     };
-    let (x, right, wx) = split(x, width);
-    let (y, below, wy) = split(y, height);
+    let (column, right, x) = split(x, width);
+    let (row, below, y) = split(y, height);
+    between(components, [column, row], [right, below], [x, y])
+}
+
+/// Between the samples at `corner` and those `next` further to the right and down, by the fractions of x and y.
+#[inline(always)]
+fn between<const N: usize>(
+    components: &[Component; N],
+    corner: [usize; 2],
+    next: [usize; 2],
+    point: [Fixed; 2],
+) -> [u32; N] {
+    const FULL: u32 = 1 << WEIGHT_BITS;
+    let [wx, wy] = point.map(|v| (v >> (32 - WEIGHT_BITS)) as u32 % FULL);
     let mut values = [0; N];
     for n in 0..N {
         let Component { data, layout: Layout { step, stride, .. } } = components[n];
-        let top = y * stride + x * step;
-        let (right, bottom) = (right * step, top + below * stride);
-        let at = |k: usize| data[k] as u32;
-        let t = at(top) * (FULL - wx) + at(top + right) * wx;
-        let b = at(bottom) * (FULL - wx) + at(bottom + right) * wx;
-        values[n] = t * (FULL - wy) + b * wy;
+        let (right, below) = (next[0] * step, next[1] * stride);
+        // One look at the bounds instead of four.
+        let start = corner[1] * stride + corner[0] * step;
+        let samples = &data[start..start + below + right + 1];
+        let at = |k: usize| u32::from(samples[k]);
+        let top = at(0) * (FULL - wx) + at(right) * wx;
+        let bottom = at(below) * (FULL - wx) + at(below + right) * wx;
+        values[n] = top * (FULL - wy) + bottom * wy;
     }
     values
 }
@@ -157,7 +172,7 @@ mod tests {
                 let picture = Picture::new(format, 33, 17, colorimetry, |x, y| {
                     [40 + 4 * (x / 8) as u8, 90, 200 - 8 * (y / 8) as u8]
                 });
-                let crop = crop_rgb(&picture.frame(), &Affine::IDENTITY, 33, 17, Sampling::Bilinear);
+                let crop = crop_rgb(&picture.frame(), &Affine::IDENTITY, 33, 17);
                 for (k, rgb) in crop.data.chunks_exact(3).enumerate() {
                     let (x, y) = (k % 33, k / 33);
                     let want = picture.rgb(x, y);
@@ -186,7 +201,7 @@ mod tests {
                 let converted = gst_video::convert_sample(&sample, &wanted.to_caps().unwrap(), None).unwrap();
                 let buffer = converted.buffer().unwrap();
                 let frame = VideoFrameRef::from_buffer_ref_readable(buffer, &wanted).unwrap();
-                let crop = crop_rgb(&frame, &Affine::IDENTITY, 48, 32, Sampling::Bilinear);
+                let crop = crop_rgb(&frame, &Affine::IDENTITY, 48, 32);
                 for (k, rgb) in crop.data.chunks_exact(3).enumerate() {
                     let (x, y) = (k % 48, k / 48);
                     let want = source.rgb(x, y);
@@ -202,15 +217,8 @@ mod tests {
     fn pixel_centres_meet() {
         // Enlarging 2 pixels to 4, as every INTER_LINEAR resize does: 0, ¼, ¾, 1.
         let picture = Picture::new(gst_video::VideoFormat::Rgb, 2, 1, "sRGB", |x, _| [100 * x as u8; 3]);
-        let crop = crop_rgb(&picture.frame(), &boxed(0.0, 0.0, 2.0, 1.0, 4, 1), 4, 1, Sampling::Bilinear);
+        let crop = crop_rgb(&picture.frame(), &boxed(0.0, 0.0, 2.0, 1.0, 4, 1), 4, 1);
         assert_eq!(crop.data, [0, 0, 0, 25, 25, 25, 75, 75, 75, 100, 100, 100]);
-    }
-
-    #[test]
-    fn an_area_is_averaged() {
-        let picture = Picture::new(gst_video::VideoFormat::Rgb, 64, 64, "sRGB", |x, y| [255 * ((x + y) % 2) as u8; 3]);
-        let crop = crop_rgb(&picture.frame(), &boxed(8.0, 8.0, 32.0, 32.0, 8, 8), 8, 8, Sampling::Area);
-        assert!(crop.data.iter().all(|v| (127..=128).contains(v)), "{:?}", &crop.data[..12]);
     }
 
     #[test]
@@ -218,14 +226,12 @@ mod tests {
         for &format in FORMATS {
             for (w, h) in [(1, 1), (3, 2)] {
                 let picture = Picture::new(format, w, h, "bt709", ramp);
-                for sampling in [Sampling::Bilinear, Sampling::Area] {
-                    for v in [f32::NAN, f32::INFINITY, f32::MIN, 1e30, -1e9, 0.0] {
-                        let crop = crop_rgb(&picture.frame(), &Affine([v; 6]), 3, 2, sampling);
-                        assert_eq!(crop.data.len(), 18);
-                        crop_rgb(&picture.frame(), &Affine([1.0, 0.0, v, 0.0, 1.0, 0.0]), 3, 2, sampling);
-                    }
-                    assert!(crop_rgb(&picture.frame(), &Affine::IDENTITY, 0, 5, sampling).data.is_empty());
+                for v in [f32::NAN, f32::INFINITY, f32::MIN, 1e30, -1e9, 0.0] {
+                    let crop = crop_rgb(&picture.frame(), &Affine([v; 6]), 3, 2);
+                    assert_eq!(crop.data.len(), 18);
+                    crop_rgb(&picture.frame(), &Affine([1.0, 0.0, v, 0.0, 1.0, 0.0]), 3, 2);
                 }
+                assert!(crop_rgb(&picture.frame(), &Affine::IDENTITY, 0, 5).data.is_empty());
             }
         }
     }
@@ -233,8 +239,7 @@ mod tests {
     #[test]
     fn beyond_the_edges_the_frame_goes_on() {
         let picture = Picture::new(gst_video::VideoFormat::Rgb, 4, 4, "sRGB", |x, _| [60 * x as u8, 7, 9]);
-        let far =
-            |x| crop_rgb(&picture.frame(), &Affine([1.0, 0.0, x, 0.0, 1.0, -50.0]), 1, 1, Sampling::Bilinear).data;
+        let far = |x| crop_rgb(&picture.frame(), &Affine([1.0, 0.0, x, 0.0, 1.0, -50.0]), 1, 1).data;
         assert_eq!(far(-1000.0), [0, 7, 9]);
         assert_eq!(far(1000.0), [180, 7, 9]);
     }

@@ -12,6 +12,7 @@ mod color;
 mod crop;
 mod layout;
 mod luma;
+mod shrink;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tile;
@@ -21,9 +22,10 @@ use gst_video::VideoFormat;
 
 pub use canvas::Canvas;
 pub use color::ColorMap;
-pub use crop::{Sampling, crop_rgb, taps};
+pub use crop::{crop_rgb, taps};
 pub use layout::{Component, Layout};
 pub use luma::{GrayImage, luma};
+pub use shrink::crop_planes;
 pub use tile::Tile;
 pub use walk::{Fixed, ONE, walk};
 

@@ -20,6 +20,13 @@ pub fn walk(map: &Affine, x: f32, y: f32) -> impl Iterator<Item = [Fixed; 2]> {
     std::iter::successors(Some([x, y]), move |[x, y]| Some([x.wrapping_add(dx), y.wrapping_add(dy)]))
 }
 
+/// The first and the last of `length` such images; `None` where one of them, or of those between, is beyond the range.
+pub fn ends(map: &Affine, x: f32, y: f32, length: usize) -> Option<[[Fixed; 2]; 2]> {
+    let steps = Fixed::try_from(length).ok()? - 1;
+    let [[x, y], [dx, dy]] = [map.apply([x, y]), [map.0[0], map.0[3]]].map(|v| v.map(fixed));
+    Some([[x, y], [x.checked_add(dx.checked_mul(steps)?)?, y.checked_add(dy.checked_mul(steps)?)?]])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,5 +38,7 @@ mod tests {
         assert_eq!(points, [[3 * ONE, ONE * 5 / 2], [ONE * 7 / 2, ONE * 9 / 4], [4 * ONE, 2 * ONE]]);
         assert_eq!(walk(&Affine([f32::NAN; 6]), 1.0, 1.0).nth(5), Some([0, 0]));
         walk(&Affine([f32::MAX; 6]), 1e30, 1e30).nth(5);
+        assert_eq!(ends(&map, 2.0, 1.0, 3), Some([points[0], points[2]]));
+        assert_eq!(ends(&Affine([f32::MAX, 0.0, 0.0, 0.0, 0.0, 0.0]), 0.0, 0.0, 3), None);
     }
 }
