@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The two networks of the default model's chain, run alone.
+
+use gstlipsync::face_meta::{Face, LANDMARKS};
+use gstlipsync::model::{find_folder, manifest};
+use gstlipsync::runtime::{self, Options, SharedSession, Tensor};
+
+use crate::clock;
+
+/// lipsyncgen's own, where it is not live.
+const BATCH: usize = 8;
+
+/// One of them, with what it is fed.
+struct Network {
+    session: SharedSession,
+    inputs: Vec<(String, Tensor)>,
+    outputs: Vec<String>,
+}
+
+pub struct Networks {
+    /// Once per frame.
+    landmarks: Network,
+    /// Once per `BATCH` frames.
+    mouth: Network,
+}
+
+impl Networks {
+    /// Opens the sessions as the elements do, which gives those that the elements use.
+    pub fn open(face: &Face) -> Result<Self, String> {
+        let file = find_folder("face_landmark_68").map_err(|e| e.to_string())?.join("face_landmark_68.onnx");
+        let options = Options { device: "cpu".into(), threads: 1, ..Options::default() };
+        let session = runtime::open(&file, &options).map_err(|e| e.to_string())?;
+        let pixels = face.crop.data.iter().map(|&v| f32::from(v)).cycle().take(3 * 112 * 112).collect();
+        let landmarks = Network {
+            session,
+            inputs: vec![("input".into(), Tensor::new([1, 3, 112, 112], pixels))],
+            outputs: vec!["landmarks".into()],
+        };
+
+        let manifest = &face.model.manifest;
+        let [graph] = &manifest.lipsyncgen.graph[..] else { return Err("the model has several graphs".into()) };
+        let file = face.model.file(&graph.file).map_err(|e| e.to_string())?;
+        let session = runtime::open(&file, &Options::default()).map_err(|e| e.to_string())?;
+        let to_crop = face.crop_to_frame.invert().ok_or("the face has no crop")?;
+        let [w, h] = [face.crop.width, face.crop.height];
+        let inputs = graph.input.iter().map(|input| {
+            let (shape, one): (Vec<usize>, Vec<f32>) = match &input.source {
+                manifest::Source::Features { rows, .. } => {
+                    let shape = [rows.count as usize, manifest.audiofeatures.width()];
+                    (shape.into(), (0..shape[0] * shape[1]).map(|k| (k as f32 * 0.37).sin()).collect())
+                }
+                manifest::Source::Landmarks => {
+                    let points = face.landmarks.map(|p| to_crop.apply(p)).map(|p| [p[0] / w as f32, p[1] / h as f32]);
+                    (vec![LANDMARKS, 2], points.as_flattened().to_vec())
+                }
+                manifest::Source::Pictures { .. } => {
+                    let plane = |c: usize| face.crop.data.iter().skip(c).step_by(3).map(|&v| f32::from(v) / 255.0);
+                    (vec![3, h, w], (0..3).flat_map(plane).collect())
+                }
+            };
+            let data = one.repeat(BATCH);
+            (input.name.to_string(), Tensor::new([&[BATCH], &shape[..]].concat(), data))
+        });
+        let manifest::Output::Warp { upper, lower, edges, inner, weight } = &manifest.lipsyncgen.output else {
+            return Err("the model makes no warp".into());
+        };
+        let outputs = [upper, lower, edges, inner, weight].map(|name| name.to_string()).into();
+        let mouth = Network { session, inputs: inputs.collect(), outputs };
+        Ok(Self { landmarks, mouth })
+    }
+
+    /// CPU seconds of the runs that `frames` frames with one face need: of the landmark network, of the model's graph.
+    pub fn run(&mut self, frames: usize) -> [f64; 2] {
+        [self.landmarks.run(frames), self.mouth.run(frames / BATCH)]
+    }
+}
+
+impl Network {
+    fn run(&mut self, times: usize) -> f64 {
+        let inputs: Vec<(&str, &Tensor)> = self.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let outputs: Vec<&str> = self.outputs.iter().map(String::as_str).collect();
+        let mut session = self.session.lock();
+        let start = clock::process();
+        for _ in 0..times {
+            session.run(&inputs, &outputs).expect("what the elements run, runs");
+        }
+        clock::process() - start
+    }
+}
