@@ -49,15 +49,15 @@ def paste(frame, to_frame, upper, lower, edges, inner, weight, opacity=1.0):
     at = (p * cells).astype(np.float32)
     side = np.linalg.norm(to_frame[:, 0])
 
-    def look_up(plane, where):
-        return cv2.remap(plane, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    def look_up(plane, where, how=cv2.INTER_LINEAR):
+        return cv2.remap(plane, where[..., 0], where[..., 1], how, borderMode=cv2.BORDER_REPLICATE)
 
     def sample(tensor):
         return np.stack([look_up(np.ascontiguousarray(channel), at) for channel in tensor], 2)
 
     def source(displacement):
         q = ((p + sample(displacement)) @ to_frame[:, :2].T + to_frame[:, 2]).astype(np.float32)
-        return look_up(frame, q).astype(np.float32)
+        return look_up(frame, q, cv2.INTER_CUBIC).astype(np.float32)
 
     e = sample(edges) * side
     a = np.clip(e + 0.5, 0, 1)

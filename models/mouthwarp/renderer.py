@@ -114,14 +114,17 @@ class Renderer(nn.Module):
         gap_mid = gap[:, MID - 2 : MID + 3].mean(1, keepdim=True)
         closed_below = GAP_AT_REST + (GAP_CLOSED - GAP_AT_REST) * talking - GAP_PRESSED * closure
         opened = smoothstep((gap_mid - closed_below) / GAP_RANGE)
+        # Bared teeth may look closed to the landmarks, but what is there is not red as lips are.
         places = middle, width, eu, ev
+        red = torch.minimum(self.redness(face, landmarks, UPPER_VERMILION), self.redness(face, landmarks, LOWER_VERMILION))
+        between = self.bare(face, places, seam[:, None] + self.search[:, 3:-3, None], red)[..., MID - 4 : MID + 5].mean((1, 2))[:, None]
+        opened = torch.maximum(opened, smoothstep((between - 0.5) / 0.25))
         seam = seam + (1 - opened) * self.dark_line(face, places, seam)
         lens = (1 - 4 * k * k).clamp(min=0)
-        # Where the lips end and the old mouth's inside begins: a little into the lips, further in a shout, and then as far as the colour says.
-        hide = (HIDE + 0.12 * gap_mid * smoothstep((gap_mid - 0.2) / 0.15)) * opened
+        # Where the old mouth's inside begins: a little into the lips, further in a shout, and then as far as the colour says.
+        hide = (HIDE + 0.14 * gap_mid * smoothstep((gap_mid - 0.2) / 0.15)) * opened
         upper = seam - opened * gap / 2 - hide * lens**0.3
         lower = seam + opened * gap / 2 + hide * lens**0.3 + 0.04 * wide * lens**0.3
-        red = torch.minimum(self.redness(face, landmarks, UPPER_VERMILION), self.redness(face, landmarks, LOWER_VERMILION))
         bare_above, bare_below = self.not_lip(face, places, upper, -1, red), self.not_lip(face, places, lower, 1, red)
         # Lips that are parted only a little show teeth below the line.
         parted = talking * (1 - opened) * 2 * (bare_below - LINE).clamp(min=0) * lens**1.5
@@ -136,11 +139,12 @@ class Renderer(nn.Module):
         rest_mid = rest[:, MID : MID + 1]
         reach = (chin - rest_mid).clamp(min=0.4)
         size = 0.5 + 0.5 * reach.clamp(max=1.2)  # steadier than the width alone when the head turns or the mouth smiles
-        drop = OPENING * jaw * size * (1 - 0.15 * round_)
+        # Quiet speech opens the mouth little; less than this, and it seems not to speak.
+        drop = OPENING * jaw * (1.4 - 0.4 * jaw) * size * (1 - 0.15 * round_)
         part = drop * (1 - closure)  # what of it opens the lips
         # Rounded lips stay together near the corners and part in the middle only.
         oval = (1 - (k / (0.5 - 0.16 * round_)) ** 2).clamp(min=0)
-        profile = oval ** (1.4 - 0.7 * smoothstep(jaw * 1.6) + 0.1 * smile)
+        profile = oval ** (1.3 - 0.6 * smoothstep(jaw * 1.6) + 0.1 * smile)
         corner = CORNER_DROP * drop * (1 - 0.5 * closure)
         line = 0.02 * (opened + parted / 0.03).clamp(max=1) * lens**0.5  # lips that were apart have no dark line between them: leave one
         upper_to = rest + corner * (1 - profile) - RAISE * part * profile
@@ -183,7 +187,7 @@ class Renderer(nn.Module):
         down = (1 - mix) * fall + mix * jaw_field
 
         # Thickness of the lips: fuller when rounded, thinner when spread or pressed.
-        full = (0.30 * round_ - 0.10 * smile - 0.13 * closure) * torch.exp(-((us / 0.42) ** 4)) * self.window
+        full = (0.30 * round_ - 0.12 * smile * (1 - closure) - 0.13 * closure) * torch.exp(-((us / 0.42) ** 4)) * self.window
         up = up - full * above * torch.exp(-((above / 0.22) ** 2))
         down = down + full * below * torch.exp(-((below / 0.25) ** 2))
 
@@ -223,10 +227,15 @@ class Renderer(nn.Module):
         red = nn.functional.avg_pool2d(face[:, :1] - face[:, 1:2], 3, 1, 1)
         return nn.functional.grid_sample(red, 2 * at - 1, padding_mode="border", align_corners=False)[:, 0].mean(2).amax(1, keepdim=True)
 
+    def bare(self, face, places, v, red):
+        """(n, s, knots): 1 where there is no lip, for lips are red and teeth are not; 0 where without colour nothing can be told."""
+        seen = self.look(face[:, :1] - face[:, 1:2], places, v)
+        trust = smoothstep((red - 0.05) / 0.05)[..., None]
+        return trust * torch.sigmoid((BARE - seen / red.clamp(min=0.05)[..., None]) / 0.03)
+
     def not_lip(self, face, places, edge, sign, red):
-        """(n, knots): how far from the edge into the lip (sign: -1 upper, 1 lower), in mouth widths, there is none. A lip is red, teeth and dark are not."""
-        seen = self.look(face[:, :1] - face[:, 1:2], places, edge[:, None] + sign * self.depths[..., None])
-        bare = torch.sigmoid((BARE - seen / red.clamp(min=0.05)[..., None]) / 0.03)
+        """(n, knots): how far from the edge into the lip (sign: -1 upper, 1 lower) there is none, in mouth widths."""
+        bare = self.bare(face, places, edge[:, None] + sign * self.depths[..., None], red)
         reach = bare[:, 0]
         far = reach * 0
         for step in range(1, bare.shape[1]):  # only as far as nothing but that lies between

@@ -9,9 +9,9 @@ use std::f32::consts::{PI, TAU};
 
 use super::shape::{Landmarks, Placement};
 
-/// Hz added per unit of speed (face widths per second). What moves lags behind by at most 1 / (2π · 50) = 0.3 % of the
+/// Hz added per unit of speed (face widths per second). What moves lags behind by at most 1 / (2π · 80) = 0.2 % of the
 /// face's width.
-const BETA: f32 = 50.0;
+const BETA: f32 = 80.0;
 
 /// Hz: the speed itself is smoothed that much. Lower, and the first frames of a movement are held back.
 const SPEED_CUTOFF: f32 = 5.0;

@@ -241,7 +241,10 @@ fn reach(upper: &[Knot], lower: &[Knot]) -> [f32; 4] {
 /// A sample that one side covers, and its weight.
 #[inline(always)]
 fn shift<const N: usize>(source: &Tile<N>, x: f32, y: f32, knot: Knot) -> ([f32; N], f32) {
-    (source.between(x + knot[0], y + knot[1]), knot[WEIGHT])
+    let (x, y) = (x + knot[0], y + knot[1]);
+    // Skin must stay as sharp as around the warp. Colour at half the resolution has no detail to lose.
+    let value = if N == 2 { source.between(x, y) } else { source.between_sharp(x, y) };
+    (value, knot[WEIGHT])
 }
 
 /// A sample where both sides, or neither, may be.

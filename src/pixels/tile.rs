@@ -55,6 +55,42 @@ impl<const N: usize> Tile<N> {
         }
         value
     }
+
+    /// As [`Self::between`], from sixteen samples by cubic convolution: fine detail stays, where the mean of neighbours
+    /// would wash it out. May overshoot at an edge. Within two samples of the tile's border it is [`Self::between`].
+    #[inline(always)]
+    pub fn between_sharp(&self, x: f32, y: f32) -> [f32; N] {
+        let (u, v) = (x - self.corner[0], y - self.corner[1]);
+        // False for NaN.
+        let inside = u >= 1.0 && v >= 1.0 && u < self.last[0] - 1.0 && v < self.last[1] - 1.0;
+        if !inside {
+            return self.between(x, y);
+        }
+        let (x0, y0) = (u as i32, v as i32);
+        let (across, down) = (cubic(u - x0 as f32), cubic(v - y0 as f32));
+        let start = (y0 as usize - 1) * self.pitch + x0 as usize - 1;
+        let samples = &self.samples[start..start + 3 * self.pitch + 4];
+        let mut value = [0.0; N];
+        for (j, share) in down.into_iter().enumerate() {
+            let row = &samples[j * self.pitch..j * self.pitch + 4];
+            for n in 0..N {
+                let mean =
+                    row[0][n] * across[0] + row[1][n] * across[1] + row[2][n] * across[2] + row[3][n] * across[3];
+                value[n] += mean * share;
+            }
+        }
+        value
+    }
+}
+
+/// Shares of four neighbours at `t` (0..1) from the second to the third: Keys' kernel (IEEE Trans. ASSP 29, 1981) with the
+/// slope −0.75, which keeps more of the finest detail than his −0.5.
+#[inline(always)]
+fn cubic(t: f32) -> [f32; 4] {
+    const A: f32 = -0.75;
+    let s = 1.0 - t;
+    let near = |t: f32| ((A + 2.0) * t - (A + 3.0)) * t * t + 1.0;
+    [A * t * s * s, near(t), near(s), A * s * t * t]
 }
 
 #[cfg(test)]
@@ -71,7 +107,23 @@ mod tests {
         assert_eq!(tile.between(f32::NAN, f32::INFINITY), [40.0]);
         assert_eq!(tile.between(-1e30, 20.25), [10.0]);
         assert_eq!(Tile::<1>::new([0, 0], 0, 5, |_, _| ()), None);
+        assert_eq!(tile.between_sharp(10.5, 20.5), [70.0]);
         let one = Tile::new([3, 3], 1, 1, |_, row| row[0] = [7.0]).unwrap();
         assert_eq!(one.between(9.0, 9.0), [7.0]);
+    }
+
+    #[test]
+    fn sharp_keeps_samples_slopes_and_detail() {
+        let tile = |f: fn(usize, usize) -> f32| {
+            Tile::new([0, 0], 8, 8, |y, row| row.iter_mut().enumerate().for_each(|(x, s)| *s = [f(x, y)])).unwrap()
+        };
+        let slope = tile(|x, y| (3 * x + 5 * y) as f32);
+        assert_eq!(slope.between_sharp(3.0, 4.0), [29.0]);
+        assert!((slope.between_sharp(3.5, 4.5)[0] - 33.0).abs() < 1e-3);
+        assert_eq!(slope.between_sharp(0.5, f32::NAN), slope.between(0.5, f32::NAN));
+        // Half way between the samples of stripes four samples wide.
+        let stripes = tile(|x, _| [0.0, 1.0, 0.0, -1.0][x % 4]);
+        let (soft, sharp) = (stripes.between(3.5, 4.0)[0], stripes.between_sharp(3.5, 4.0)[0]);
+        assert!(sharp.abs() > 1.2 * soft.abs() && sharp.abs() < 0.75, "{soft} {sharp}");
     }
 }
