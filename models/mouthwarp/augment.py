@@ -32,8 +32,12 @@ def noise(n, rng):
     if kind < 0.5:
         slope = rng.uniform(0, 1)
         out = filtered(rng.standard_normal(n), lambda f: np.maximum(f, 40) ** -slope)
-        if rng.random() < 0.3:  # wind, traffic
+        kind = rng.random()
+        if kind < 0.3:  # wind, traffic
             out *= 10 ** (np.interp(np.arange(n) / SAMPLE_RATE, *curve(n / SAMPLE_RATE, 6, rng, rng.uniform(0.1, 1))) / 20)
+        elif kind < 0.5:  # engines, waves, applause: swelling as often as syllables do
+            swell = np.sin(2 * np.pi * rng.uniform(0.5, 12) * np.arange(n) / SAMPLE_RATE)
+            out *= (1 + rng.uniform(0.3, 1) * swell) ** rng.uniform(0.5, 3)
     elif kind < 0.6:
         t = np.arange(n) / SAMPLE_RATE
         out = sum(rng.random() / k * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * k * t) for k in range(1, 12))
@@ -43,24 +47,32 @@ def noise(n, rng):
 
 
 def music(n, rng):
+    """Tunes and chords of plucked and blown, sliding, trembling and distorted tones, with drums or without."""
     out, at = np.zeros(n), 0
-    beat = int(SAMPLE_RATE * rng.uniform(0.15, 0.6))
-    steady = rng.random() < 0.3  # organ and strings; else plucked
-    vibrato = rng.uniform(0, 6)
-    harsh = rng.random() < 0.3  # square waves as of synthesisers
+    beat = int(SAMPLE_RATE * rng.uniform(0.12, 0.6))
+    steady = rng.random() < 0.4  # organ, strings, flute; else plucked
+    vibrato, slide = rng.uniform(0, 6), rng.choice([0, 0, 0.2, 1])
+    together = rng.choice([1, 4])
+    kind = rng.choice(["overtones", "overtones", "pure", "square", "saw"])
+    lowest, breath, drums = rng.choice([24, 55, 110]), rng.choice([0, 0, 0.05, 0.2]), rng.random()
     while at < n:
         length = min(int(beat * rng.integers(1, 5)), n - at)
         t = np.arange(length) / SAMPLE_RATE
         envelope = np.minimum(t / 0.03, 1) * np.minimum(t[::-1] / 0.05, 1) if steady else np.exp(-t * rng.uniform(0.5, 8))
-        for _ in range(rng.integers(1, 5)):
-            f = 55 * 2 ** (rng.integers(0, 48) / 12)
-            phase = 2 * np.pi * f * t + vibrato / 5 * np.sin(2 * np.pi * 5 * t)
-            if harsh:
+        for _ in range(rng.integers(1, together + 1)):
+            f = lowest * 2 ** (rng.integers(0, 48) / 12)
+            bend = 2 ** (slide * rng.normal() * t / t[-1] if length > 1 else 0 * t)
+            phase = 2 * np.pi * f * np.cumsum(bend) / SAMPLE_RATE + vibrato / 5 * np.sin(2 * np.pi * 5 * t)
+            if kind == "square":
                 tone = np.tanh(rng.uniform(2, 20) * np.sin(phase))
+            elif kind == "saw":
+                tone = sum(np.sin(k * phase) / k for k in range(1, 33) if f * k < 7000)
+            elif kind == "pure":
+                tone = np.sin(phase) + 0.1 * rng.random() * np.sin(2 * phase)
             else:
                 tone = sum(rng.random() / k * np.sin(k * phase) for k in range(1, 9) if f * k < 7000)
-            out[at : at + length] += tone * envelope
-        if rng.random() < 0.5:
+            out[at : at + length] += (tone + breath * rng.standard_normal(length)) * envelope
+        if rng.random() < drums:
             out[at : at + length] += rng.standard_normal(length) * np.exp(-t * rng.uniform(20, 80)) * 2
         at += beat
     return out
@@ -69,7 +81,7 @@ def music(n, rng):
 class Noises:
     """Making noise takes longer than adding it: a stock of pieces, cut at random places."""
 
-    def __init__(self, rng, pieces=80, seconds=12):
+    def __init__(self, rng, pieces=200, seconds=8):
         self.stock = [noise(seconds * SAMPLE_RATE, rng).astype(np.float32) for _ in range(pieces)]
 
     def take(self, n, rng):

@@ -26,7 +26,7 @@ VOICES = (
 ).split(",")
 HISTORY = LOUDNESS_ROWS - 1 + SIDE_ROWS  # rows that the network needs before the first row it speaks about
 LOOKS = 2  # each utterance is degraded this many times
-NO_VOICE = 0.15  # of the material is noise, music or silence
+NO_VOICE = 0.2  # of the material is noise, music or silence
 PEOPLE = 0.15  # of the voices are recordings of people, cut up and joined again
 TRACT = 1.18  # the longest vocal tract, relative to the voice's own; the shortest is its inverse
 
@@ -126,8 +126,8 @@ def loss_of(out, want):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights")
-    parser.add_argument("--steps", type=int, default=7000)
-    parser.add_argument("--utterances", type=int, default=3500)
+    parser.add_argument("--steps", type=int, default=7500)
+    parser.add_argument("--utterances", type=int, default=4500)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.manual_seed(1)
