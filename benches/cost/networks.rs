@@ -39,7 +39,10 @@ impl Networks {
 
         let manifest = &face.model.manifest;
         let [graph] = &manifest.lipsyncgen.graph[..] else { return Err("the model has several graphs".into()) };
-        let file = face.model.file(&graph.file).map_err(|e| e.to_string())?;
+        let file = face
+            .model
+            .first_file(&graph.file, "backend=ort", |file| runtime::accepts(runtime::Backend::Ort, file))
+            .map_err(|e| e.to_string())?;
         let session = runtime::open(&file, &Options::default()).map_err(|e| e.to_string())?;
         let to_crop = face.crop_to_frame.invert().ok_or("the face has no crop")?;
         let [w, h] = [face.crop.width, face.crop.height];

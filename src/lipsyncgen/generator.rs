@@ -2,11 +2,16 @@
 //! A model's graphs, opened, checked against its manifest, and run one after the other.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::cache::{self, Cache};
 use super::tensors::{self, FaceInput, Sizes};
 use crate::face_meta::{Generated, LANDMARKS, RgbImage};
 use crate::model::Model;
-use crate::model::manifest::{Output, Rows, Source};
+use crate::model::manifest::{Graph, Input, Output, Picture, Rows, Source};
 use crate::runtime::{self, Options, RuntimeError, SharedSession, Tensor, TensorInfo};
 
 pub struct Generator {
@@ -19,28 +24,40 @@ pub struct Generator {
 
 struct Stage {
     session: SharedSession,
-    inputs: Vec<(String, Feed)>,
-    /// Outputs that later stages or the result need.
-    outputs: Vec<String>,
+    file: PathBuf,
+    inputs: Vec<Feed>,
+    /// Outputs that later stages or the result need: the graph's name, and the one it has from here on.
+    outputs: Vec<(String, String)>,
+    /// Where what it yields depends on the picture alone.
+    cache: Option<Mutex<Cache>>,
 }
 
 /// What fills an input.
-enum Feed {
-    /// Made from the face; with the position of its feature window.
-    Face(Source, usize),
-    /// The output of the same name of an earlier graph.
-    Earlier,
+struct Feed {
+    name: String,
+    source: Source,
+    /// Of [`Source::Features`]: the position of its window.
+    window: usize,
 }
 
 /// The feature windows that a frame needs, in the manifest's order.
 pub fn windows(model: &Model) -> Vec<Rows> {
-    let inputs = model.manifest.lipsyncgen.graph.iter().flat_map(|g| &g.input);
-    inputs
-        .filter_map(|input| match input.source {
-            Source::Features { rows, .. } => Some(rows),
-            _ => None,
-        })
-        .collect()
+    let rows = |input: &Input| match input.source {
+        Source::Features { rows, .. } => Some(rows),
+        _ => None,
+    };
+    inputs(model).filter_map(rows).collect()
+}
+
+/// Whether an input shows the first crop of the face's track.
+pub fn needs_reference(model: &Model) -> bool {
+    inputs(model).any(
+        |input| matches!(&input.source, Source::Pictures { pictures, .. } if pictures.contains(&Picture::Reference)),
+    )
+}
+
+fn inputs(model: &Model) -> impl Iterator<Item = &Input> {
+    model.manifest.lipsyncgen.graph.iter().flat_map(|graph| &graph.input)
 }
 
 impl Generator {
@@ -55,71 +72,44 @@ impl Generator {
             color: manifest.facecrop.color,
         };
         let output = manifest.lipsyncgen.output.clone();
-        let (mut stages, mut batch, mut known, mut windows) = (Vec::new(), None, Vec::<TensorInfo>::new(), 0);
+        let mut chain = Chain { sizes, ..Chain::default() };
         for graph in &manifest.lipsyncgen.graph {
-            let file = model.file(&graph.file).map_err(|e| RuntimeError(e.to_string()))?;
-            let fail = |what: String| RuntimeError(format!("{}: {what}", file.display()));
-            let session = runtime::open(&file, options)?;
-            let (inputs, outputs) = {
-                let session = session.lock();
-                (session.inputs().to_vec(), session.outputs().to_vec())
-            };
-            if let Some(input) = graph.input.iter().find(|i| inputs.iter().all(|info| info.name != *i.name)) {
-                return Err(fail(format!(
-                    "the manifest feeds an input \"{}\", but the graph has: {}",
-                    &*input.name,
-                    list(&inputs)
-                )));
-            }
-            let mut feeds = Vec::new();
-            for info in &inputs {
-                let feed = match graph.input.iter().find(|input| *input.name == info.name) {
-                    Some(input) => {
-                        let expected = tensors::input_shape(&input.source, &sizes);
-                        let fits = info.shape.len() == expected.len() + 1
-                            && info.shape[1..].iter().zip(&expected).all(|(a, b)| a.is_none_or(|a| a == *b));
-                        if !fits {
-                            return Err(fail(format!(
-                                "input {info} does not fit: the manifest makes (batch, {})",
-                                expected.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
-                            )));
-                        }
-                        if let Some(fixed) = info.shape[0] {
-                            batch = Some(fixed.max(1));
-                        }
-                        let window = windows;
-                        windows += usize::from(matches!(input.source, Source::Features { .. }));
-                        Feed::Face(input.source.clone(), window)
-                    }
-                    None if known.iter().any(|k| k.name == info.name) => Feed::Earlier,
-                    None => {
-                        return Err(fail(format!(
-                            "input {info} is fed by nothing: give it a [[lipsyncgen.graph.input]], or let an earlier graph have an output \
-                             of that name"
-                        )));
-                    }
-                };
-                feeds.push((info.name.clone(), feed));
-            }
-            known.extend(outputs.iter().cloned());
-            let outputs = outputs.into_iter().map(|info| info.name).collect();
-            stages.push(Stage { session, inputs: feeds, outputs });
+            chain.add(model, graph, options)?;
         }
-        if let Some(name) = tensors::output_names(&output).iter().find(|n| known.iter().all(|k| k.name != **n)) {
+        let Chain { mut stages, batch, known, .. } = chain;
+        if let Some(name) = tensors::output_names(&output).iter().find(|n| known.iter().all(|k| k.info.name != **n)) {
             return Err(RuntimeError(format!(
                 "model \"{}\": [lipsyncgen.output] names \"{name}\", but the graphs yield: {}",
                 &*manifest.name,
-                list(&known)
+                list(known.iter().map(|k| &k.info))
             )));
         }
         let mut needed: Vec<String> = tensors::output_names(&output).iter().map(|n| n.to_string()).collect();
         for stage in stages.iter_mut().rev() {
-            stage.outputs.retain(|name| needed.contains(name));
-            needed.extend(stage.inputs.iter().map(|(name, _)| name.clone()));
+            stage.outputs.retain(|(_, name)| needed.contains(name));
+            let earlier = stage.inputs.iter().filter_map(|feed| match &feed.source {
+                Source::Earlier(names) => Some(names.iter().map(|name| name.to_string())),
+                _ => None,
+            });
+            needed.extend(earlier.flatten());
         }
         let generator = Self { stages, output, sizes, batch };
         generator.run(&[generator.blank(model)])?;
         Ok(generator)
+    }
+
+    /// What the graphs run on, each device once.
+    pub fn devices(&self) -> Vec<String> {
+        let mut devices: Vec<String> = self.stages.iter().map(|s| s.session.lock().device().to_string()).collect();
+        devices.dedup();
+        devices
+    }
+
+    /// Better devices that failed, and why.
+    pub fn refused(&self) -> Vec<String> {
+        let mut refused: Vec<String> = self.stages.iter().flat_map(|s| s.session.lock().refused().to_vec()).collect();
+        refused.dedup();
+        refused
     }
 
     /// A grey face in silence.
@@ -130,6 +120,7 @@ impl Generator {
             // Any 68 different points: a graph may divide by distances between them.
             *point = [0.2 + 0.6 * (i % 9) as f32 / 8.0, 0.2 + 0.6 * (i / 9) as f32 / 8.0];
         }
+        let crop = Arc::new(RgbImage { width, height, data: vec![128; width * height * 3] });
         FaceInput {
             windows: windows(model)
                 .iter()
@@ -137,7 +128,8 @@ impl Generator {
                 .collect::<Vec<_>>()
                 .into(),
             landmarks,
-            crop: RgbImage { width, height, data: vec![128; width * height * 3] }.into(),
+            reference: crop.clone(),
+            crop,
         }
     }
 
@@ -145,42 +137,26 @@ impl Generator {
     pub fn run(&self, faces: &[FaceInput]) -> Result<Vec<Generated>, RuntimeError> {
         let mut made = Vec::with_capacity(faces.len());
         for chunk in faces.chunks(self.batch.unwrap_or(faces.len().max(1))) {
-            let mut padded;
-            let chunk = match self.batch {
-                Some(fixed) if chunk.len() < fixed => {
-                    padded = chunk.to_vec();
-                    padded.resize(fixed, chunk[0].clone());
-                    &padded[..]
-                }
-                _ => chunk,
-            };
-            let mut generated = self.run_batch(chunk)?;
+            let mut generated = self.run_batch(&chunk.iter().collect::<Vec<_>>())?;
             generated.truncate(faces.len() - made.len());
             made.extend(generated);
         }
         Ok(made)
     }
 
-    fn run_batch(&self, faces: &[FaceInput]) -> Result<Vec<Generated>, RuntimeError> {
+    fn run_batch(&self, faces: &[&FaceInput]) -> Result<Vec<Generated>, RuntimeError> {
+        // Graphs of a fixed batch get the first face again and again.
+        let mut faces = faces.to_vec();
+        faces.resize(self.batch.unwrap_or(faces.len()), faces[0]);
+        let caches = self.stages.iter().any(|stage| stage.cache.is_some());
+        let keys: Vec<u64> = faces.iter().filter(|_| caches).map(|face| cache::key(face)).collect();
         let mut known: HashMap<&str, Tensor> = HashMap::new();
         for stage in &self.stages {
-            let built: Vec<(&str, Option<Tensor>)> = stage
-                .inputs
-                .iter()
-                .map(|(name, feed)| match feed {
-                    Feed::Face(source, window) => {
-                        (name.as_str(), Some(tensors::input(source, *window, &self.sizes, faces)))
-                    }
-                    Feed::Earlier => (name.as_str(), None),
-                })
-                .collect();
-            let inputs: Vec<(&str, &Tensor)> = built
-                .iter()
-                .filter_map(|(name, tensor)| Some((*name, tensor.as_ref().or_else(|| known.get(name))?)))
-                .collect();
-            let names: Vec<&str> = stage.outputs.iter().map(String::as_str).collect();
-            let outputs = stage.session.lock().run(&inputs, &names)?;
-            known.extend(names.into_iter().zip(outputs));
+            let outputs = match &stage.cache {
+                None => stage.run(&self.sizes, &faces, |name| known.get(name))?,
+                Some(cache) => stage.recall(cache, &self.sizes, &faces, &keys, &known, self.batch)?,
+            };
+            known.extend(stage.outputs.iter().map(|(_, name)| name.as_str()).zip(outputs));
         }
         let outputs: Vec<Tensor> = tensors::output_names(&self.output)
             .iter()
@@ -190,6 +166,216 @@ impl Generator {
     }
 }
 
-fn list(tensors: &[TensorInfo]) -> String {
-    tensors.iter().map(TensorInfo::to_string).collect::<Vec<_>>().join(", ")
+impl Stage {
+    fn run<'a>(
+        &self,
+        sizes: &Sizes,
+        faces: &[&FaceInput],
+        known: impl Fn(&str) -> Option<&'a Tensor>,
+    ) -> Result<Vec<Tensor>, RuntimeError> {
+        let fail = |e: String| RuntimeError(format!("{}: {e}", self.file.display()));
+        let built: Vec<Tensor> = self
+            .inputs
+            .iter()
+            .map(|feed| tensors::input(&feed.source, feed.window, sizes, faces, &known).map_err(fail))
+            .collect::<Result<_, _>>()?;
+        let inputs: Vec<(&str, &Tensor)> = self.inputs.iter().map(|feed| feed.name.as_str()).zip(&built).collect();
+        let names: Vec<&str> = self.outputs.iter().map(|(name, _)| name.as_str()).collect();
+        self.session.lock().run(&inputs, &names)
+    }
+
+    /// As `run`, only for faces whose pictures were not seen before.
+    fn recall(
+        &self,
+        cache: &Mutex<Cache>,
+        sizes: &Sizes,
+        faces: &[&FaceInput],
+        keys: &[u64],
+        known: &HashMap<&str, Tensor>,
+        batch: Option<usize>,
+    ) -> Result<Vec<Tensor>, RuntimeError> {
+        let mut answers: Vec<Option<Arc<Vec<Tensor>>>> = {
+            let mut cache = cache.lock();
+            keys.iter().map(|key| cache.get(*key)).collect()
+        };
+        let missing: Vec<usize> = (0..faces.len()).filter(|&i| answers[i].is_none()).collect();
+        if !missing.is_empty() {
+            // A fixed batch stays whole.
+            let wanted = if batch.is_some() { (0..faces.len()).collect() } else { missing.clone() };
+            let chosen: Vec<&FaceInput> = wanted.iter().map(|&i| faces[i]).collect();
+            let parts: HashMap<&str, Tensor> =
+                known.iter().map(|(name, tensor)| (*name, tensors::select(tensor, &wanted, faces.len()))).collect();
+            let made = self.run(sizes, &chosen, |name| parts.get(name))?;
+            let mut cache = cache.lock();
+            for i in missing {
+                let Some(at) = wanted.iter().position(|&w| w == i) else { continue };
+                let answer: Arc<Vec<Tensor>> =
+                    Arc::new(made.iter().map(|tensor| tensors::select(tensor, &[at], wanted.len())).collect());
+                cache.insert(keys[i], answer.clone());
+                answers[i] = Some(answer);
+            }
+        }
+        let answers: Vec<Arc<Vec<Tensor>>> = answers.into_iter().flatten().collect();
+        Ok((0..self.outputs.len()).map(|n| tensors::stack(answers.iter().map(|answer| &answer[n]))).collect())
+    }
 }
+
+/// The stages so far, while a model is opened.
+#[derive(Default)]
+struct Chain {
+    sizes: Sizes,
+    stages: Vec<Stage>,
+    batch: Option<usize>,
+    known: Vec<Known>,
+    windows: usize,
+}
+
+/// An output that later graphs can take.
+struct Known {
+    info: TensorInfo,
+    /// It depends on the picture alone.
+    cached: bool,
+}
+
+impl Chain {
+    fn add(&mut self, model: &Model, graph: &Graph, options: &Options) -> Result<(), RuntimeError> {
+        let whose = format!("backend={}", options.backend.nick());
+        let file = model
+            .first_file(&graph.file, &whose, |file| runtime::accepts(options.backend, file))
+            .map_err(|e| RuntimeError(e.to_string()))?;
+        let fail = |what: String| RuntimeError(format!("{}: {what}", file.display()));
+        let session = runtime::open(&file, options)?;
+        let (inputs, outputs) = {
+            let session = session.lock();
+            (session.inputs().to_vec(), session.outputs().to_vec())
+        };
+        if let Some(input) = graph.input.iter().find(|i| inputs.iter().all(|info| info.name != *i.name)) {
+            return Err(fail(format!(
+                "the manifest feeds an input \"{}\", but the graph has: {}",
+                &*input.name,
+                list(&inputs)
+            )));
+        }
+        if let Some(name) = graph.outputs.keys().find(|name| outputs.iter().all(|info| info.name != ***name)) {
+            return Err(fail(format!("`outputs` renames \"{}\", but the graph yields: {}", &**name, list(&outputs))));
+        }
+        let mut feeds = Vec::new();
+        for info in &inputs {
+            let source = match graph.input.iter().find(|input| *input.name == info.name) {
+                Some(input) => input.source.clone(),
+                None => match model_name(&self.known, &info.name) {
+                    Some(name) => Source::Earlier(vec![name]),
+                    None => {
+                        return Err(fail(format!(
+                            "input {info} is fed by nothing: give it a [[lipsyncgen.graph.input]], or let an earlier graph \
+                             have an output of that name"
+                        )));
+                    }
+                },
+            };
+            self.check(info, &source, graph.cache).map_err(fail)?;
+            if !matches!(source, Source::Constant { .. })
+                && let Some(Some(fixed)) = info.shape.first().copied()
+            {
+                match self.batch {
+                    Some(batch) if batch != fixed.max(1) => {
+                        return Err(fail(format!(
+                            "input {info} has a batch of {fixed}, but another input of the model has {batch}"
+                        )));
+                    }
+                    _ => self.batch = Some(fixed.max(1)),
+                }
+            }
+            let window = self.windows;
+            self.windows += usize::from(matches!(source, Source::Features { .. }));
+            feeds.push(Feed { name: info.name.clone(), source, window });
+        }
+        // Windows are numbered in the manifest's order, which need not be the graph's.
+        let first = self.windows - feeds.iter().filter(|feed| matches!(feed.source, Source::Features { .. })).count();
+        let mut window = first;
+        for input in &graph.input {
+            if matches!(input.source, Source::Features { .. })
+                && let Some(feed) = feeds.iter_mut().find(|feed| feed.name == *input.name)
+            {
+                feed.window = window;
+                window += 1;
+            }
+        }
+        let mut renamed = Vec::new();
+        for mut info in outputs {
+            let given = info.name.clone();
+            if let Some((_, new)) = graph.outputs.iter().find(|(old, _)| ***old == given) {
+                info.name = new.to_string();
+            }
+            if self.known.iter().any(|known| known.info.name == info.name) {
+                return Err(fail(format!(
+                    "an earlier graph has an output \"{}\" too: give this one another name by outputs = {{ {given} = \"…\" }}",
+                    info.name
+                )));
+            }
+            renamed.push((given, info.name.clone()));
+            self.known.push(Known { info, cached: graph.cache });
+        }
+        let cache = graph.cache.then(Mutex::default);
+        self.stages.push(Stage { session, file, inputs: feeds, outputs: renamed, cache });
+        Ok(())
+    }
+
+    /// Whether what `source` makes fits the input `info`.
+    fn check(&self, info: &TensorInfo, source: &Source, cache: bool) -> Result<(), String> {
+        if let Source::Earlier(names) = source {
+            for name in names {
+                match self.known.iter().find(|known| known.info.name == **name) {
+                    None => {
+                        return Err(format!(
+                            "input {info} is from \"{}\", which no earlier graph yields; there is: {}",
+                            &**name,
+                            list(self.known.iter().map(|k| &k.info))
+                        ));
+                    }
+                    Some(known) if cache && !known.cached => {
+                        return Err(format!(
+                            "cache = true is for what depends on the picture alone, but input \"{}\" is from \"{}\", whose graph \
+                             has no cache = true",
+                            info.name, &**name
+                        ));
+                    }
+                    Some(_) => {}
+                }
+            }
+            return Ok(());
+        }
+        if let Source::Pictures { mask: Some(mask), .. } = source {
+            let (width, height) = (self.sizes.crop_width, self.sizes.crop_height);
+            let columns = if mask.columns[1] == usize::MAX { width } else { mask.columns[1] };
+            if mask.rows[1] > height || columns > width {
+                return Err(format!(
+                    "mask of input \"{}\" ends at row {} and column {columns}, but the crop has {height} rows and {width} columns",
+                    info.name, mask.rows[1]
+                ));
+            }
+        }
+        let Some(made) = tensors::input_shape(source, &self.sizes) else { return Ok(()) };
+        let fits = info.shape.len() == made.len()
+            && info.shape.iter().zip(&made).all(|(a, b)| a.is_none_or(|a| b.is_none_or(|b| a == b)));
+        if fits {
+            return Ok(());
+        }
+        let made =
+            made.iter().map(|axis| axis.map_or("batch".into(), |n| n.to_string())).collect::<Vec<_>>().join(", ");
+        Err(format!("input {info} does not fit: the manifest makes ({made})"))
+    }
+}
+
+/// The name under which an earlier output of that name is known.
+fn model_name(known: &[Known], name: &str) -> Option<crate::model::Name> {
+    known.iter().find(|known| known.info.name == name).map(|known| crate::model::Name::from(known.info.name.as_str()))
+}
+
+fn list<'a>(tensors: impl IntoIterator<Item = &'a TensorInfo>) -> String {
+    tensors.into_iter().map(TensorInfo::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(all(test, feature = "test-runtime"))]
+#[path = "generator_tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@
 //! Lock order: `settings`, `state`, `loaded`; each is held for a few instructions only, and none across a call into GStreamer
 //! that may take the aggregator's own locks (finish_buffer, set_latency, latency, post_message).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::watchdog::{Phase, Watchdog};
 use super::window::RowStore;
 use super::worker::Worker;
 use super::{CAT, OnAudioEnd, OnStall};
+use crate::face_meta::{Face, RgbImage};
 use crate::model::manifest::{End, Rows};
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::pixels;
@@ -33,6 +34,9 @@ const BATCH: usize = 8;
 
 /// Held frames and look-ahead together stay below this, so that the sound waiting beside them fits a default queue (1 s).
 const MAX_HELD: gst::ClockTime = gst::ClockTime::from_mseconds(800);
+
+/// Tracks whose first crop is kept: more than faces can be in one frame.
+const MAX_REFERENCES: usize = 64;
 
 /// Assumed between frames where the caps do not tell.
 pub(super) const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
@@ -45,6 +49,8 @@ pub(super) struct Loaded {
     pub(super) windows: Arc<Vec<Rows>>,
     /// Covers all windows.
     pub(super) reach: Rows,
+    /// The first crop of each track is an input.
+    pub(super) keeps_reference: bool,
     /// The settings it was loaded with.
     key: (Option<String>, Options),
 }
@@ -70,6 +76,8 @@ pub(super) struct State {
     /// `None` until the model's rows are known.
     pub(super) rows: Option<RowStore>,
     pub(super) mouth: Mouth,
+    /// The first crop of each track, where the model wants it.
+    pub(super) references: HashMap<u32, Arc<RgbImage>>,
     pub(super) frame_duration: Option<gst::ClockTime>,
     pub(super) failing: bool,
     /// The rows of the buffer at the front of the features pad are in `rows` already.
@@ -83,6 +91,17 @@ impl State {
     fn flush(&mut self) {
         self.items.retain(|item| matches!(item, Item::Caps(_)));
         self.mouth = Mouth::default();
+        self.references.clear();
+    }
+
+    /// The first crop of the face's track.
+    pub(super) fn reference(&mut self, face: &Face) -> Arc<RgbImage> {
+        if self.references.len() >= MAX_REFERENCES && !self.references.contains_key(&face.track) {
+            // Tracks are numbered as they come.
+            let oldest = self.references.keys().min().copied();
+            oldest.map(|track| self.references.remove(&track));
+        }
+        self.references.entry(face.track).or_insert_with(|| face.crop.clone()).clone()
     }
 
     pub(super) fn put_back_caps(&mut self, items: Vec<Item>) {
@@ -134,6 +153,10 @@ impl LipsyncGen {
         let model = Model::open(name).map_err(|e| failed(e.into()))?;
         let generator = Generator::open(&model, &settings.options)
             .map_err(|e| failed(gst::error_msg!(gst::LibraryError::Init, ("{e}"))))?;
+        for refused in generator.refused() {
+            gst::element_imp_warning!(self, gst::LibraryError::Init, ("{refused}"));
+        }
+        let devices = generator.devices().join(", ");
         let worker = Worker::start(Arc::new(generator))
             .map_err(|e| failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for inference: {e}"))))?;
         let windows = Arc::new(generator::windows(&model));
@@ -144,8 +167,9 @@ impl LipsyncGen {
             end: End::Edge,
         };
         let key = (settings.model.clone(), settings.options.clone());
-        *self.loaded.lock() = Some(Loaded { model, worker: Arc::new(worker), windows, reach, key });
-        progress(gst::ProgressType::Complete, format!("Model {name} is ready"));
+        let keeps_reference = generator::needs_reference(&model);
+        *self.loaded.lock() = Some(Loaded { model, worker: Arc::new(worker), windows, reach, keeps_reference, key });
+        progress(gst::ProgressType::Complete, format!("Model {name} is ready on {devices}"));
         Ok(())
     }
 

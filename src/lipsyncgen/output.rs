@@ -113,7 +113,9 @@ impl LipsyncGen {
         let faces = FaceMeta::faces(&frame.buffer)
             .iter()
             .map(|face| {
-                let input = if face.weight > 0.0 { FaceInput::new(face, windows.clone()) } else { None };
+                let reference =
+                    if loaded.keeps_reference { self.state.lock().reference(face) } else { face.crop.clone() };
+                let input = if face.weight > 0.0 { FaceInput::new(face, windows.clone(), reference) } else { None };
                 let wanted = input.is_some();
                 jobs.extend(input);
                 wanted

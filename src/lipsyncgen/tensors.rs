@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::face_meta::{Face, Generated, LANDMARKS, Patch, RgbImage, Warp};
-use crate::model::manifest::{Color, FeatureLayout, Mask, Output, Picture, Round, Source};
+use crate::model::manifest::{Color, Mask, Normal, Output, Picture, Range, Round, Source};
 use crate::runtime::Tensor;
 
 /// What one face of one frame gives to the graphs.
@@ -15,23 +15,25 @@ pub struct FaceInput {
     /// x, y in fractions of the crop.
     pub landmarks: [[f32; 2]; LANDMARKS],
     pub crop: Arc<RgbImage>,
+    /// The first crop of the track.
+    pub reference: Arc<RgbImage>,
 }
 
 impl FaceInput {
     /// `None` where the face's crop does not map onto the frame.
-    pub fn new(face: &Face, windows: Arc<Vec<Vec<f32>>>) -> Option<Self> {
+    pub fn new(face: &Face, windows: Arc<Vec<Vec<f32>>>, reference: Arc<RgbImage>) -> Option<Self> {
         let to_crop = face.crop_to_frame.invert()?;
         let (w, h) = (face.crop.width as f32, face.crop.height as f32);
         let landmarks = face.landmarks.map(|p| {
             let q = to_crop.apply(p);
             [q[0] / w, q[1] / h]
         });
-        Some(Self { windows, landmarks, crop: face.crop.clone() })
+        Some(Self { windows, landmarks, crop: face.crop.clone(), reference })
     }
 }
 
 /// Sizes that are the same for every face of a model.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Sizes {
     /// Numbers in a feature row.
     pub row: usize,
@@ -40,51 +42,122 @@ pub struct Sizes {
     pub color: Color,
 }
 
-/// The shape of the tensor that `source` fills, without the batch axis.
-pub fn input_shape(source: &Source, sizes: &Sizes) -> Vec<usize> {
+/// The shape of the tensor that `source` fills; `None` is the batch axis. `None` where the graphs themselves say it.
+pub fn input_shape(source: &Source, sizes: &Sizes) -> Option<Vec<Option<usize>>> {
+    let per_face = |axes: &[usize]| Some([None].into_iter().chain(axes.iter().copied().map(Some)).collect());
     match source {
-        Source::Features { rows, layout } => {
-            let (r, w) = (rows.count as usize, sizes.row);
-            match layout {
-                FeatureLayout::Nrw => vec![r, w],
-                FeatureLayout::Nwr => vec![w, r],
-                FeatureLayout::N1rw => vec![1, r, w],
-                FeatureLayout::N1wr => vec![1, w, r],
-            }
-        }
-        Source::Landmarks => vec![LANDMARKS, 2],
-        Source::Pictures { pictures, .. } => vec![3 * pictures.len(), sizes.crop_height, sizes.crop_width],
+        Source::Features { shape: Some(shape), .. } => per_face(shape),
+        Source::Features { rows, layout, .. } => per_face(&layout.shape(rows.count as usize, sizes.row)),
+        Source::Landmarks => per_face(&[LANDMARKS, 2]),
+        Source::Pictures { pictures, .. } => per_face(&[3 * pictures.len(), sizes.crop_height, sizes.crop_width]),
+        Source::Constant { shape, .. } => Some(shape.iter().copied().map(Some).collect()),
+        Source::Earlier(_) => None,
     }
 }
 
-/// Fills the tensor of `source` for all `faces`. `window` is the position of its window in [`FaceInput::windows`].
-pub fn input(source: &Source, window: usize, sizes: &Sizes, faces: &[FaceInput]) -> Tensor {
-    let mut shape = vec![faces.len()];
-    shape.extend(input_shape(source, sizes));
-    let mut data = Vec::with_capacity(shape.iter().product());
-    for face in faces {
-        match source {
-            Source::Features { layout, .. } => {
+/// Fills the tensor of `source` for all `faces`. `window` is the position of its window in [`FaceInput::windows`]; `known`
+/// are the outputs of earlier graphs.
+pub fn input<'a>(
+    source: &Source,
+    window: usize,
+    sizes: &Sizes,
+    faces: &[&FaceInput],
+    known: impl Fn(&str) -> Option<&'a Tensor>,
+) -> Result<Tensor, String> {
+    let mut data = Vec::new();
+    match source {
+        Source::Features { layout, .. } => {
+            for face in faces {
                 let rows = &face.windows[window];
-                match layout {
-                    FeatureLayout::Nrw | FeatureLayout::N1rw => data.extend_from_slice(rows),
-                    FeatureLayout::Nwr | FeatureLayout::N1wr => {
-                        for column in 0..sizes.row {
-                            data.extend(rows.iter().skip(column).step_by(sizes.row));
-                        }
+                if layout.is_row_by_row() {
+                    data.extend_from_slice(rows);
+                } else {
+                    for column in 0..sizes.row {
+                        data.extend(rows.iter().skip(column).step_by(sizes.row));
                     }
                 }
             }
-            Source::Landmarks => data.extend(face.landmarks.iter().flatten()),
-            Source::Pictures { pictures, range, mask } => {
+        }
+        Source::Landmarks => data.extend(faces.iter().flat_map(|face| face.landmarks.iter().flatten())),
+        Source::Pictures { pictures, range, mask, normal } => {
+            data.reserve_exact(faces.len() * pictures.len() * 3 * sizes.crop_height * sizes.crop_width);
+            for face in faces {
                 for picture in pictures {
+                    let image = if *picture == Picture::Reference { &face.reference } else { &face.crop };
                     let mask = mask.as_ref().filter(|_| *picture == Picture::Masked);
-                    push_picture(&face.crop, sizes.color, *range, mask, &mut data);
+                    push_picture(image, sizes.color, *range, mask, normal.as_ref(), &mut data);
                 }
             }
         }
+        Source::Constant { value, shape } => return Ok(Tensor::new(shape.clone(), value.clone())),
+        Source::Earlier(names) => {
+            let parts: Vec<&Tensor> = names
+                .iter()
+                .map(|name| known(name).ok_or_else(|| format!("output \"{}\" was not made", &**name)))
+                .collect::<Result<_, _>>()?;
+            return join(names, &parts);
+        }
     }
-    Tensor::new(shape, data)
+    let shape = input_shape(source, sizes).unwrap_or_default();
+    Ok(Tensor::new(shape.iter().map(|axis| axis.unwrap_or(faces.len())).collect::<Vec<_>>(), data))
+}
+
+/// Joins tensors along axis 1; all other axes must agree.
+fn join(names: &[impl std::ops::Deref<Target = str>], parts: &[&Tensor]) -> Result<Tensor, String> {
+    let [first, rest @ ..] = parts else { return Err("nothing to join".into()) };
+    if rest.is_empty() {
+        return Ok((*first).clone());
+    }
+    for (name, part) in names.iter().zip(parts) {
+        let fits = part.shape.len() >= 2
+            && part.shape.len() == first.shape.len()
+            && part.shape[0] == first.shape[0]
+            && part.shape[2..] == first.shape[2..];
+        if !fits {
+            return Err(format!(
+                "outputs cannot be joined along axis 1: \"{}\" has the shape {:?}, \"{}\" {:?}",
+                &*names[0], first.shape, &**name, part.shape
+            ));
+        }
+    }
+    let mut shape = first.shape.clone();
+    shape[1] = parts.iter().map(|part| part.shape[1]).sum();
+    let mut data = Vec::with_capacity(shape.iter().product());
+    for entry in 0..shape[0] {
+        for part in parts {
+            let size = part.data.len() / shape[0];
+            data.extend_from_slice(&part.data[entry * size..(entry + 1) * size]);
+        }
+    }
+    Ok(Tensor::new(shape, data))
+}
+
+/// The entries `indices` of a tensor whose first axis is a batch of `batch`; another tensor as it is.
+pub fn select(tensor: &Tensor, indices: &[usize], batch: usize) -> Tensor {
+    if tensor.shape.first() != Some(&batch) || batch == 0 {
+        return tensor.clone();
+    }
+    let size = tensor.data.len() / batch;
+    let mut shape = tensor.shape.clone();
+    shape[0] = indices.len();
+    Tensor::new(
+        shape,
+        indices.iter().flat_map(|&i| &tensor.data[i * size..(i + 1) * size]).copied().collect::<Vec<_>>(),
+    )
+}
+
+/// Entries, each a batch of one, as one tensor.
+pub fn stack<'a>(entries: impl Iterator<Item = &'a Tensor>) -> Tensor {
+    let (mut shape, mut data, mut count) = (Vec::new(), Vec::new(), 0);
+    for entry in entries {
+        shape.clone_from(&entry.shape);
+        data.extend_from_slice(&entry.data);
+        count += 1;
+    }
+    if let Some(batch) = shape.first_mut() {
+        *batch = count;
+    }
+    Tensor { shape, data }
 }
 
 fn channels(color: Color) -> [usize; 3] {
@@ -94,16 +167,26 @@ fn channels(color: Color) -> [usize; 3] {
     }
 }
 
-fn push_picture(image: &RgbImage, color: Color, [low, high]: [f32; 2], mask: Option<&Mask>, data: &mut Vec<f32>) {
+fn push_picture(
+    image: &RgbImage,
+    color: Color,
+    Range([low, high]): Range,
+    mask: Option<&Mask>,
+    normal: Option<&Normal>,
+    data: &mut Vec<f32>,
+) {
     let scale = (high - low) / 255.0;
-    for channel in channels(color) {
+    for (n, channel) in channels(color).into_iter().enumerate() {
         let start = data.len();
         data.extend(image.data.chunks_exact(3).map(|pixel| low + scale * f32::from(pixel[channel])));
+        if let Some(normal) = normal {
+            data[start..].iter_mut().for_each(|v| *v = (*v - normal.mean[n]) / normal.std[n]);
+        }
         if let Some(mask) = mask {
             let columns = mask.columns[0].min(image.width)..mask.columns[1].min(image.width);
             for row in mask.rows[0].min(image.height)..mask.rows[1].min(image.height) {
                 let row = start + row * image.width;
-                data[row + columns.start..(row + columns.end).max(row + columns.start)].fill(mask.fill);
+                data[row + columns.start..row + columns.end].fill(mask.fill);
             }
         }
     }
@@ -173,7 +256,14 @@ pub fn output(output: &Output, sizes: &Sizes, faces: usize, tensors: &[Tensor]) 
     }
 }
 
-fn to_patch(planes: &[f32], width: usize, height: usize, [low, high]: [f32; 2], round: Round, color: Color) -> Patch {
+fn to_patch(
+    planes: &[f32],
+    width: usize,
+    height: usize,
+    Range([low, high]): Range,
+    round: Round,
+    color: Color,
+) -> Patch {
     let scale = 255.0 / (high - low);
     let rounding = if round == Round::Nearest { 0.5 } else { 0.0 };
     let area = width * height;
@@ -190,7 +280,7 @@ fn to_patch(planes: &[f32], width: usize, height: usize, [low, high]: [f32; 2], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::manifest::{End, Rows};
+    use crate::model::manifest::Input;
 
     const SIZES: Sizes = Sizes { row: 3, crop_width: 2, crop_height: 2, color: Color::Bgr };
 
@@ -199,44 +289,83 @@ mod tests {
             windows: Arc::new(vec![vec![1., 2., 3., 4., 5., 6.]]),
             landmarks: [[0.25, 0.5]; LANDMARKS],
             crop: Arc::new(RgbImage { width: 2, height: 2, data: (0..12).map(|v| v * 20).collect() }),
+            reference: Arc::new(RgbImage { width: 2, height: 2, data: vec![255; 12] }),
         }
+    }
+
+    /// The input that a piece of manifest describes.
+    fn source(text: &str) -> Source {
+        toml::from_str::<Input>(&format!("name = \"x\"\n{text}")).unwrap().source
+    }
+
+    fn filled(text: &str) -> Tensor {
+        input(&source(text), 0, &SIZES, &[&face(), &face()], |_| None).unwrap()
+    }
+
+    fn close(found: &[f32], expected: &[f32]) {
+        let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(near && found.len() == expected.len(), "{found:?}, expected {expected:?}");
     }
 
     #[test]
     fn features_lie_as_the_layout_says() {
-        let rows = Rows { before: 0, count: 2, end: End::Zero };
-        let tensor = |layout| input(&Source::Features { rows, layout }, 0, &SIZES, &[face(), face()]);
-        assert_eq!(tensor(FeatureLayout::Nrw).shape, [2, 2, 3]);
-        assert_eq!(tensor(FeatureLayout::Nrw).data[..6], [1., 2., 3., 4., 5., 6.]);
-        assert_eq!(tensor(FeatureLayout::N1wr).shape, [2, 1, 3, 2]);
-        assert_eq!(tensor(FeatureLayout::N1wr).data[6..], [1., 4., 2., 5., 3., 6.]);
+        let rows = "from = \"features\"\nrows = { before = 0, count = 2, end = \"zero\" }";
+        let tensor = |layout: &str| filled(&format!("{rows}\nlayout = {layout}"));
+        assert_eq!(tensor("\"nrw\"").shape, [2, 2, 3]);
+        assert_eq!(tensor("\"nrw\"").data[..6], [1., 2., 3., 4., 5., 6.]);
+        assert_eq!(tensor("\"n1wr\"").shape, [2, 1, 3, 2]);
+        assert_eq!(tensor("\"n1wr\"").data[6..], [1., 4., 2., 5., 3., 6.]);
+        let folded = tensor("\"nrw\"\nshape = [3, 2, 1]");
+        assert_eq!((&folded.shape[..], &folded.data[..6]), (&[2, 3, 2, 1][..], &[1., 2., 3., 4., 5., 6.][..]));
     }
 
     #[test]
     fn pictures_have_the_color_order_range_and_mask_of_the_manifest() {
-        let source = Source::Pictures {
-            pictures: vec![Picture::Masked, Picture::Face],
-            range: [-1.0, 1.0],
-            mask: Some(Mask { rows: [1, 2], columns: [0, usize::MAX], fill: -1.0 }),
-        };
-        let tensor = input(&source, 0, &SIZES, &[face()]);
-        assert_eq!(tensor.shape, [1, 6, 2, 2]);
-        let close = |plane: std::ops::Range<usize>, expected: [f32; 4]| {
-            let found = &tensor.data[plane];
-            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}, expected {expected:?}");
-        };
+        let masked = "mask = { rows = [1, 2], fill = -1 }\nrange = [-1, 1]\nlayout = \"nchw\"";
+        let tensor = filled(&format!("from = [\"masked\", \"face\", \"reference\"]\n{masked}"));
+        assert_eq!(tensor.shape, [2, 9, 2, 2]);
         let value = |byte: f32| -1.0 + byte * 2.0 / 255.0;
-        close(0..4, [value(40.), value(100.), -1.0, -1.0]); // blue, lower row masked
-        close(12..16, [value(40.), value(100.), value(160.), value(220.)]);
-        close(20..24, [value(0.), value(60.), value(120.), value(180.)]); // red
+        close(&tensor.data[0..4], &[value(40.), value(100.), -1.0, -1.0]); // blue, lower row masked
+        close(&tensor.data[12..16], &[value(40.), value(100.), value(160.), value(220.)]);
+        close(&tensor.data[20..24], &[value(0.), value(60.), value(120.), value(180.)]); // red
+        close(&tensor.data[24..36], &[value(255.); 12]);
+        let tensor = filled("from = \"face\"\nlayout = \"nchw\"\nmean = [0.5, 0, 0]\nstd = [0.25, 1, 1]");
+        close(
+            &tensor.data[0..5],
+            &[40., 100., 160., 220.].map(|v: f32| (v / 255.0 - 0.5) / 0.25)[..]
+                .iter()
+                .copied()
+                .chain([20. / 255.])
+                .collect::<Vec<_>>(),
+        );
+    }
+
+    #[test]
+    fn constants_and_earlier_outputs_are_inputs_too() {
+        assert_eq!(filled("from = \"constant\"\nvalue = 7\nshape = [1]"), Tensor::new([1], vec![7.0]));
+        assert_eq!(filled("from = \"constant\"\nvalue = 7"), Tensor::new([], vec![7.0]));
+        let (a, b) = (
+            Tensor::new([2, 1, 2], vec![1., 2., 3., 4.]),
+            Tensor::new([2, 2, 2], (10..18).map(|v| v as f32).collect()),
+        );
+        let known = |name: &str| Some(if name == "a" { &a } else { &b });
+        let both = input(&source("from = [\"a\", \"b\"]"), 0, &SIZES, &[], known).unwrap();
+        assert_eq!(both, Tensor::new([2, 3, 2], vec![1., 2., 10., 11., 12., 13., 3., 4., 14., 15., 16., 17.]));
+        let c = Tensor::new([2, 2, 3], vec![0.0; 12]);
+        let known = |name: &str| Some(if name == "a" { &a } else { &c });
+        let error = input(&source("from = [\"a\", \"c\"]"), 0, &SIZES, &[], known).unwrap_err();
+        assert!(error.contains("[2, 1, 2]") && error.contains("[2, 2, 3]"), "{error}");
     }
 
     #[test]
     fn an_image_comes_back_as_it_went_in() {
-        let source = Source::Pictures { pictures: vec![Picture::Face], range: [0.0, 1.0], mask: None };
-        let tensor = input(&source, 0, &SIZES, &[face()]);
-        let kind =
-            Output::Image { name: serde_name("out"), range: [0.0, 1.0], round: Round::Nearest, color: Color::Bgr };
+        let tensor = input(&source("from = \"face\"\nlayout = \"nchw\""), 0, &SIZES, &[&face()], |_| None).unwrap();
+        let kind = Output::Image {
+            name: serde_name("out"),
+            range: Range([0.0, 1.0]),
+            round: Round::Nearest,
+            color: Color::Bgr,
+        };
         match &output(&kind, &SIZES, 1, &[tensor]).unwrap()[0] {
             Generated::Image(patch) => assert_eq!(**patch, *face().crop),
             other => panic!("{other:?}"),
@@ -245,8 +374,12 @@ mod tests {
 
     #[test]
     fn outputs_are_not_trusted() {
-        let kind =
-            Output::Image { name: serde_name("out"), range: [0.0, 1.0], round: Round::Nearest, color: Color::Rgb };
+        let kind = Output::Image {
+            name: serde_name("out"),
+            range: Range([0.0, 1.0]),
+            round: Round::Nearest,
+            color: Color::Rgb,
+        };
         let wrong = Tensor::new([1, 3, 2, 1], vec![0.0; 6]);
         assert!(output(&kind, &SIZES, 1, &[wrong]).unwrap_err().contains("expected [1, 3, 2, 2]"));
         let nan = Tensor::new([1, 3, 2, 2], vec![f32::NAN; 12]);
@@ -264,6 +397,6 @@ mod tests {
     }
 
     fn serde_name(text: &str) -> crate::model::Name {
-        crate::model::Name::new(text)
+        crate::model::Name::from(text)
     }
 }

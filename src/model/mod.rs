@@ -14,7 +14,7 @@ pub use context::{answer, ask};
 pub(crate) use lookup::plugin_folder;
 pub use lookup::{find_folder, set_plugin_file};
 pub use manifest::Manifest;
-pub use values::Name;
+pub use values::{Name, OneOrMany};
 
 /// The model used where none is named.
 pub const DEFAULT_MODEL: &str = "mouthwarp";
@@ -84,9 +84,33 @@ impl Model {
             )));
         }
         for graph in &self.manifest.lipsyncgen.graph {
-            self.file(&graph.file)?;
+            self.first_file(&graph.file, "any backend", |_| true)?;
         }
         Ok(())
+    }
+
+    /// The first of `files` that is `fit` and there. `whose` says what it must fit.
+    pub fn first_file(
+        &self,
+        files: &OneOrMany<Name>,
+        whose: &str,
+        fit: impl Fn(&Path) -> bool,
+    ) -> Result<PathBuf, ModelError> {
+        let mut missing = None;
+        for name in files.0.iter().filter(|name| fit(Path::new(&***name))) {
+            match self.file(name) {
+                Ok(path) => return Ok(path),
+                Err(error @ ModelError::Invalid(_)) => return Err(error),
+                Err(error) => missing = missing.or(Some(error)),
+            }
+        }
+        Err(missing.unwrap_or_else(|| {
+            let names: Vec<&str> = files.0.iter().map(|name| &**name).collect();
+            ModelError::Invalid(format!(
+                "{}: none of the files {names:?} is for {whose}",
+                self.folder.join("model.toml").display()
+            ))
+        }))
     }
 
     /// The path of a file that the manifest names. It must exist and lie inside the model's folder.

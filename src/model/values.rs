@@ -36,13 +36,26 @@ impl<'de> Deserialize<'de> for Fraction {
     }
 }
 
+/// Two finite numbers, the first below the second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range(pub [f32; 2]);
+
+impl<'de> Deserialize<'de> for Range {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let [low, high] = <[f32; 2]>::deserialize(deserializer)?;
+        if !(low < high && low.is_finite() && high.is_finite()) {
+            return Err(D::Error::custom(format!("[{low}, {high}]: expected [low, high] with low < high")));
+        }
+        Ok(Self([low, high]))
+    }
+}
+
 /// A text that is not empty.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
-#[cfg(test)]
-impl Name {
-    pub fn new(text: &str) -> Self {
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
         Self(text.into())
     }
 }

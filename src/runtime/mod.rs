@@ -4,6 +4,7 @@
 //! A [`Session`] is a loaded graph. Opening the same file with the same [`Options`] twice in a process yields the same
 //! session, so the weights are in memory once; runs take turns.
 
+mod device;
 mod onnx;
 mod share;
 #[cfg(feature = "test-runtime")]
@@ -32,11 +33,22 @@ impl Tensor {
     }
 }
 
-/// Name and shape of a graph's input or output; `None` is an axis of any length.
+/// How a graph keeps the numbers of a tensor. Sessions convert: what they are given and give is `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Element {
+    #[default]
+    F32,
+    F16,
+    I64,
+    I32,
+}
+
+/// Name, shape and type of a graph's input or output; `None` is an axis of any length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
     pub name: String,
     pub shape: Vec<Option<usize>>,
+    pub element: Element,
 }
 
 impl fmt::Display for TensorInfo {
@@ -49,7 +61,13 @@ impl fmt::Display for TensorInfo {
                 None => write!(f, "{comma}?")?,
             }
         }
-        f.write_str(")")
+        f.write_str(")")?;
+        f.write_str(match self.element {
+            Element::F32 => "",
+            Element::F16 => " float16",
+            Element::I64 => " int64",
+            Element::I32 => " int32",
+        })
     }
 }
 
@@ -67,6 +85,19 @@ pub enum Backend {
     #[cfg(feature = "test-runtime")]
     #[enum_value(name = "Test: makes what `device` orders", nick = "test")]
     Test,
+}
+
+impl Backend {
+    /// What users write.
+    pub fn nick(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ort => "ort",
+            Self::Torch => "torch",
+            #[cfg(feature = "test-runtime")]
+            Self::Test => "test",
+        }
+    }
 }
 
 /// How to run a graph.
@@ -103,12 +134,30 @@ pub trait Session: Send {
 
     fn outputs(&self) -> &[TensorInfo];
 
+    /// What it runs on.
+    fn device(&self) -> &str;
+
+    /// With `device=auto`: better devices that seem to be there but failed, and why.
+    fn refused(&self) -> &[String];
+
     /// Runs the graph on `inputs` (by name) and returns the named `outputs`, in their order.
     fn run(&mut self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Vec<Tensor>, RuntimeError>;
 }
 
 /// A session that several elements may use.
 pub type SharedSession = Arc<Mutex<dyn Session>>;
+
+/// Whether `backend` runs graphs in files of this kind: ONNX Runtime `.onnx` and `.ort`, libtorch `.pt`, `.pth` and `.ts`.
+pub fn accepts(backend: Backend, file: &Path) -> bool {
+    let is_torch = matches!(file.extension().and_then(|e| e.to_str()), Some("pt" | "pth" | "ts"));
+    match backend {
+        Backend::Auto => !is_torch || cfg!(feature = "torch"),
+        Backend::Ort => !is_torch,
+        Backend::Torch => is_torch,
+        #[cfg(feature = "test-runtime")]
+        Backend::Test => true,
+    }
+}
 
 /// Opens the graph in `file`, or finds it open already.
 pub fn open(file: &Path, options: &Options) -> Result<SharedSession, RuntimeError> {

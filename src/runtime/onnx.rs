@@ -3,13 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
+use half::f16;
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{RunOptions, Session as OrtSession, SessionInputValue};
-use ort::value::{TensorElementType, TensorRef, ValueType};
+use ort::value::{DynValue, Tensor as OrtTensor, TensorElementType, TensorRef, ValueType};
 use parking_lot::Mutex;
 
-use super::{Options, RuntimeError, Session, Tensor, TensorInfo};
+use super::device;
+use super::{Element, Options, RuntimeError, Session, Tensor, TensorInfo};
 use crate::model::plugin_folder;
 
 /// A graph bigger than this cannot be meant for real time; ONNX itself ends at 2 GiB.
@@ -20,6 +22,8 @@ pub struct OnnxSession {
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
     file: PathBuf,
+    device: String,
+    refused: Vec<String>,
 }
 
 impl OnnxSession {
@@ -29,32 +33,109 @@ impl OnnxSession {
         if size > MAX_GRAPH_BYTES {
             return Err(fail(&format!("{size} bytes are more than a graph may have ({MAX_GRAPH_BYTES})")));
         }
-        if !matches!(options.device.as_str(), "auto" | "cpu") {
-            return Err(RuntimeError(format!("device=\"{}\" is not there; there is: cpu", options.device)));
-        }
         let environment = environment()?;
-        let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n as usize,
+        let mut refused = Vec::new();
+        let mut choices = device::choices(&options.device)?.into_iter().peekable();
+        let (session, device) = loop {
+            // The list is never empty, and its last choice ends the loop.
+            let Some((name, provider)) = choices.next() else {
+                return Err(fail(&format!("device=\"{}\" names nothing to run on", options.device)));
+            };
+            match commit(&environment, file, options.threads, provider) {
+                Ok(session) => break (session, name),
+                Err(e) if choices.peek().is_some() => refused.push(format!("{name} is there but does not work: {e}")),
+                Err(e) => return Err(fail(&e)),
+            }
         };
-        // Spinning worker threads would take the cores from the decoder and the encoder between two runs.
-        let session = OrtSession::builder(&environment)
-            .and_then(|b| Ok(b.with_intra_threads(threads)?))
-            .and_then(|b| Ok(b.with_inter_threads(1)?))
-            .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
-            .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::All)?))
-            .and_then(|mut b| b.commit_from_file(file))
-            .map_err(|e| fail(&e))?;
-        let info = |outlet: &ort::value::Outlet| match outlet.dtype() {
-            ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => Ok(TensorInfo {
+        let info = |outlet: &ort::value::Outlet| {
+            let wrong = || {
+                let (name, found) = (outlet.name(), outlet.dtype());
+                fail(&format!("tensor \"{name}\" is {found}, expected a tensor of float32, float16, int64 or int32"))
+            };
+            let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else { return Err(wrong()) };
+            Ok(TensorInfo {
                 name: outlet.name().into(),
                 shape: shape.iter().map(|&axis| usize::try_from(axis).ok()).collect(),
-            }),
-            other => Err(fail(&format!("tensor \"{}\" is {other}, expected float32", outlet.name()))),
+                element: element(*ty).ok_or_else(wrong)?,
+            })
         };
         let inputs = session.inputs().iter().map(info).collect::<Result<_, _>>()?;
         let outputs = session.outputs().iter().map(info).collect::<Result<_, _>>()?;
-        Ok(Self { session, inputs, outputs, file: file.into() })
+        Ok(Self { session, inputs, outputs, file: file.into(), device, refused })
+    }
+}
+
+/// Loads the graph in `file` for one device.
+fn commit(
+    environment: &Environment,
+    file: &Path,
+    threads: u32,
+    provider: Option<ort::ep::ExecutionProviderDispatch>,
+) -> Result<OrtSession, ort::Error> {
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n as usize,
+    };
+    // Spinning worker threads would take the cores from the decoder and the encoder between two runs.
+    let mut builder = OrtSession::builder(environment)?
+        .with_intra_threads(threads)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_execution_providers(provider.as_slice())?;
+    builder.commit_from_file(file)
+}
+
+fn element(of: TensorElementType) -> Option<Element> {
+    match of {
+        TensorElementType::Float32 => Some(Element::F32),
+        TensorElementType::Float16 => Some(Element::F16),
+        TensorElementType::Int64 => Some(Element::I64),
+        TensorElementType::Int32 => Some(Element::I32),
+        _ => None,
+    }
+}
+
+/// The tensor as the graph wants it.
+fn to_value(tensor: &Tensor, element: Element) -> Result<SessionInputValue<'_>, ort::Error> {
+    let shape = tensor.shape.clone();
+    let converted = |to: fn(f32) -> i64| tensor.data.iter().map(move |v| to(v.round()));
+    Ok(match element {
+        Element::F32 => TensorRef::from_array_view((shape, tensor.data.as_slice()))?.into(),
+        Element::F16 => {
+            OrtTensor::from_array((shape, tensor.data.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()))?.into()
+        }
+        // Casting saturates.
+        Element::I64 => OrtTensor::from_array((shape, converted(|v| v as i64).collect::<Vec<_>>()))?.into(),
+        Element::I32 => {
+            OrtTensor::from_array((shape, converted(|v| v as i64).map(|v| v as i32).collect::<Vec<_>>()))?.into()
+        }
+    })
+}
+
+fn from_value(value: &DynValue) -> Result<Tensor, ort::Error> {
+    fn read<T: ort::value::PrimitiveTensorElementType + Copy + std::fmt::Debug>(
+        value: &DynValue,
+        to: impl Fn(T) -> f32,
+    ) -> Result<Tensor, ort::Error> {
+        let (shape, data) = value.try_extract_tensor::<T>()?;
+        Ok(Tensor {
+            shape: shape.iter().map(|&axis| usize::try_from(axis).unwrap_or(0)).collect(),
+            data: data.iter().map(|v| to(*v)).collect(),
+        })
+    }
+    match value.dtype().tensor_type() {
+        Some(TensorElementType::Float16) => read(value, f16::to_f32),
+        Some(TensorElementType::Int64) => read(value, |v: i64| v as f32),
+        Some(TensorElementType::Int32) => read(value, |v: i32| v as f32),
+        _ => {
+            // What is not float32 here says so itself.
+            let (shape, data) = value.try_extract_tensor::<f32>()?;
+            Ok(Tensor {
+                shape: shape.iter().map(|&axis| usize::try_from(axis).unwrap_or(0)).collect(),
+                data: data.to_vec(),
+            })
+        }
     }
 }
 
@@ -67,14 +148,22 @@ impl Session for OnnxSession {
         &self.outputs
     }
 
+    fn device(&self) -> &str {
+        &self.device
+    }
+
+    fn refused(&self) -> &[String] {
+        &self.refused
+    }
+
     fn run(&mut self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Vec<Tensor>, RuntimeError> {
         let file = &self.file;
         let fail = |e: ort::Error| RuntimeError(format!("{}: {e}", file.display()));
         let values = inputs
             .iter()
             .map(|(name, tensor)| {
-                let value = TensorRef::from_array_view((tensor.shape.clone(), tensor.data.as_slice())).map_err(fail)?;
-                Ok((*name, SessionInputValue::from(value)))
+                let element = self.inputs.iter().find(|info| info.name == *name).map_or(Element::F32, |i| i.element);
+                Ok((*name, to_value(tensor, element).map_err(fail)?))
             })
             .collect::<Result<Vec<_>, RuntimeError>>()?;
         let mut selected = ort::session::OutputSelector::no_default();
@@ -89,11 +178,7 @@ impl Session for OnnxSession {
                 let value = results
                     .get(name)
                     .ok_or_else(|| RuntimeError(format!("{}: no output \"{name}\"", file.display())))?;
-                let (shape, data) = value.try_extract_tensor::<f32>().map_err(fail)?;
-                Ok(Tensor {
-                    shape: shape.iter().map(|&axis| usize::try_from(axis).unwrap_or(0)).collect(),
-                    data: data.to_vec(),
-                })
+                from_value(value).map_err(fail)
             })
             .collect()
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Options, RuntimeError, Session, Tensor, TensorInfo};
+use super::{Element, Options, RuntimeError, Session, Tensor, TensorInfo};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +50,7 @@ impl TestSession {
                 .map(|i| TensorInfo {
                     name: i.name,
                     shape: i.shape.into_iter().map(|n| (n > 0).then_some(n)).collect(),
+                    element: Element::F32,
                 })
                 .collect()
         };
@@ -81,6 +82,14 @@ impl Session for TestSession {
 
     fn outputs(&self) -> &[TensorInfo] {
         &self.outputs
+    }
+
+    fn device(&self) -> &str {
+        "test"
+    }
+
+    fn refused(&self) -> &[String] {
+        &[]
     }
 
     fn run(&mut self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Vec<Tensor>, RuntimeError> {

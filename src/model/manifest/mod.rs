@@ -15,6 +15,7 @@ pub use self::audiofeatures::*;
 pub use self::facecrop::*;
 pub use self::facepaste::*;
 pub use self::lipsyncgen::*;
+pub use super::values::Range;
 use super::values::{Checked, Name};
 
 /// A whole `model.toml`.
