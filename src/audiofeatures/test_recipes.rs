@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Recipes, a signal and reference rows for the unit tests.
 
-use crate::model::manifest::{Center, Level, LogMel, MelNorm, MelScale};
+use crate::model::Name;
+use crate::model::manifest::{AudioFeatures, Center, Clip, Front, Level, LogMel, MelNorm, MelScale};
 
-const LEVEL: Level = Level { floor: 1e-5, ref_db: 20.0, min_db: -100.0, range: Some([-4.0, 4.0]) };
+const LEVEL: Level =
+    Level { floor: 1e-5, add: 0.0, ref_db: 20.0, min_db: -100.0, range: Some([-4.0, 4.0]), clip: Clip::Both };
+
+pub fn section(recipe: LogMel) -> AudioFeatures {
+    AudioFeatures { id: Name::new("test"), front: Front::LogMel(recipe), encoder: None }
+}
 
 pub fn wav2lip() -> LogMel {
     LogMel {
@@ -41,7 +47,7 @@ pub fn htk_power() -> LogMel {
         f_min: 20.0,
         f_max: 8000.0,
         power: 2,
-        level: Level { floor: 1e-10, ref_db: 0.0, min_db: -100.0, range: None },
+        level: Level { floor: 1e-10, ref_db: 0.0, range: None, ..LEVEL },
         ..wav2lip()
     }
 }

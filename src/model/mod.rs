@@ -86,6 +86,9 @@ impl Model {
         for graph in &self.manifest.lipsyncgen.graph {
             self.file(&graph.file)?;
         }
+        if let Some(encoder) = &self.manifest.audiofeatures.encoder {
+            self.files(&encoder.files)?;
+        }
         Ok(())
     }
 
@@ -112,6 +115,19 @@ impl Model {
         // A link may lead out of the folder as well.
         let real = path.canonicalize().map_err(missing)?;
         if real.starts_with(&self.folder) { Ok(real) } else { Err(escaped()) }
+    }
+
+    /// The paths of those of `names` that exist, all of the same graph for several backends; at least one must.
+    pub fn files(&self, names: &[Name]) -> Result<Vec<PathBuf>, ModelError> {
+        let (mut found, mut missing) = (Vec::new(), None);
+        for name in names {
+            match self.file(name) {
+                Ok(path) => found.push(path),
+                Err(error @ ModelError::NotFound(_)) => missing = missing.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        missing.filter(|_| found.is_empty()).map_or(Ok(found), Err)
     }
 
     /// Numbers in a feature row and rows per second, as negotiated in caps.

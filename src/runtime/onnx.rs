@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{RunOptions, Session as OrtSession, SessionInputValue};
-use ort::value::{TensorElementType, TensorRef, ValueType};
+use ort::value::{Tensor as OrtTensor, TensorElementType, TensorRef, ValueType};
 use parking_lot::Mutex;
 
 use super::{Options, RuntimeError, Session, Tensor, TensorInfo};
@@ -19,6 +19,8 @@ pub struct OnnxSession {
     session: OrtSession,
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
+    /// Of the inputs.
+    types: Vec<TensorElementType>,
     file: PathBuf,
 }
 
@@ -45,16 +47,23 @@ impl OnnxSession {
             .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::All)?))
             .and_then(|mut b| b.commit_from_file(file))
             .map_err(|e| fail(&e))?;
-        let info = |outlet: &ort::value::Outlet| match outlet.dtype() {
-            ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => Ok(TensorInfo {
-                name: outlet.name().into(),
-                shape: shape.iter().map(|&axis| usize::try_from(axis).ok()).collect(),
-            }),
+        let info = |outlet: &ort::value::Outlet, types: &[TensorElementType]| match outlet.dtype() {
+            ValueType::Tensor { ty, shape, .. } if types.contains(ty) => Ok((
+                TensorInfo {
+                    name: outlet.name().into(),
+                    shape: shape.iter().map(|&axis| usize::try_from(axis).ok()).collect(),
+                },
+                *ty,
+            )),
             other => Err(fail(&format!("tensor \"{}\" is {other}, expected float32", outlet.name()))),
         };
-        let inputs = session.inputs().iter().map(info).collect::<Result<_, _>>()?;
-        let outputs = session.outputs().iter().map(info).collect::<Result<_, _>>()?;
-        Ok(Self { session, inputs, outputs, file: file.into() })
+        const FLOAT: TensorElementType = TensorElementType::Float32;
+        // Whole numbers are counts, such as a window's length.
+        const IN: [TensorElementType; 3] = [FLOAT, TensorElementType::Int64, TensorElementType::Int32];
+        let inputs = session.inputs().iter().map(|outlet| info(outlet, &IN)).collect::<Result<Vec<_>, _>>()?;
+        let outputs = session.outputs().iter().map(|outlet| Ok(info(outlet, &[FLOAT])?.0)).collect::<Result<_, _>>()?;
+        let (inputs, types) = inputs.into_iter().unzip();
+        Ok(Self { session, inputs, outputs, types, file: file.into() })
     }
 }
 
@@ -73,8 +82,20 @@ impl Session for OnnxSession {
         let values = inputs
             .iter()
             .map(|(name, tensor)| {
-                let value = TensorRef::from_array_view((tensor.shape.clone(), tensor.data.as_slice())).map_err(fail)?;
-                Ok((*name, SessionInputValue::from(value)))
+                let place = self.inputs.iter().position(|info| info.name == *name);
+                let shape = tensor.shape.clone();
+                let value = match place.map(|place| self.types[place]) {
+                    Some(TensorElementType::Int64) => {
+                        let whole: Vec<i64> = tensor.data.iter().map(|&value| value as i64).collect();
+                        OrtTensor::from_array((shape, whole)).map_err(fail)?.into()
+                    }
+                    Some(TensorElementType::Int32) => {
+                        let whole: Vec<i32> = tensor.data.iter().map(|&value| value as i32).collect();
+                        OrtTensor::from_array((shape, whole)).map_err(fail)?.into()
+                    }
+                    _ => SessionInputValue::from(TensorRef::from_array_view((shape, tensor.data.as_slice())).map_err(fail)?),
+                };
+                Ok((*name, value))
             })
             .collect::<Result<Vec<_>, RuntimeError>>()?;
         let mut selected = ort::session::OutputSelector::no_default();
