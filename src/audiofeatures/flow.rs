@@ -76,8 +76,9 @@ impl AudioFeatures {
         progress(gst::ProgressType::Start, format!("Loading the encoder of model {name}"));
         let graph = Graph::open(model, encoder, &options)
             .map_err(|e| failed(gst::error_msg!(gst::LibraryError::Init, ("model \"{name}\": {e}"))))?;
-        let listener = Listener::start(graph)
-            .map_err(|e| failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for the encoder: {e}"))))?;
+        let listener = Listener::start(graph).map_err(|e| {
+            failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for the encoder: {e}")))
+        })?;
         progress(gst::ProgressType::Complete, format!("The encoder of model {name} is ready"));
         let listener = Arc::new(listener);
         *self.loaded.lock() = Some(Loaded { model: model.clone(), options, listener: listener.clone() });

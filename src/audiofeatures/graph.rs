@@ -49,7 +49,10 @@ impl Graph {
         let (input, lengths) = (&*self.recipe.input, self.recipe.lengths.as_deref());
         for (key, name) in [("input", Some(input)), ("lengths", lengths)] {
             if let Some(name) = name.filter(|name| !has(&inputs, name)) {
-                return Err(self.fail(format!("[audiofeatures] {key} = \"{name}\", but the graph's inputs are: {}", names(&inputs))));
+                return Err(self.fail(format!(
+                    "[audiofeatures] {key} = \"{name}\", but the graph's inputs are: {}",
+                    names(&inputs)
+                )));
             }
         }
         if !has(&outputs, &self.recipe.output) {
@@ -117,10 +120,11 @@ impl Graph {
         let (name, width, shape) = (&*self.recipe.output, self.recipe.width, &output.shape);
         // Rows are made of the last axes.
         let mut row = 1;
-        let fits = width == 1 || shape.iter().rev().any(|axis| {
-            row *= axis;
-            row == width
-        });
+        let fits = width == 1
+            || shape.iter().rev().any(|axis| {
+                row *= axis;
+                row == width
+            });
         if !fits || output.data.len() % width != 0 {
             return Err(self.fail(format!(
                 "output \"{name}\" has the shape {shape:?}, whose last axes make no row of [audiofeatures] width = {width}"

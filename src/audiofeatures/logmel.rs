@@ -149,7 +149,8 @@ mod tests {
     /// 0 dB is the range's upper end, and each end is passed only where `clip` lets it be.
     #[test]
     fn levels_are_clipped_where_they_are_told_to() {
-        let level = Level { floor: 1e-12, add: 0.0, ref_db: 0.0, min_db: -100.0, range: Some([-1.0, 1.0]), clip: Clip::Both };
+        let level =
+            Level { floor: 1e-12, add: 0.0, ref_db: 0.0, min_db: -100.0, range: Some([-1.0, 1.0]), clip: Clip::Both };
         let found = |clip| [1e-12, 1e-5, 1e-2, 1.0, 1e5].map(|s| LevelMap::new(&Level { clip, ..level }, 1).apply(s));
         for (clip, [bottom, top]) in [(Clip::Both, [-1.0, 1.0]), (Clip::Low, [-1.0, 3.0]), (Clip::None, [-3.8, 3.0])] {
             for (found, expected) in found(clip).iter().zip([bottom, -1.0, 0.2, 1.0, top]) {

@@ -22,12 +22,17 @@ mod imp;
 mod listener;
 mod logmel;
 mod mel;
+#[cfg(test)]
+#[rustfmt::skip]
+mod references;
 mod settings;
 mod silence;
 mod spectrum;
 mod stream;
 #[cfg(test)]
 mod test_recipes;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod windows;
 

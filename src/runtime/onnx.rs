@@ -93,7 +93,9 @@ impl Session for OnnxSession {
                         let whole: Vec<i32> = tensor.data.iter().map(|&value| value as i32).collect();
                         OrtTensor::from_array((shape, whole)).map_err(fail)?.into()
                     }
-                    _ => SessionInputValue::from(TensorRef::from_array_view((shape, tensor.data.as_slice())).map_err(fail)?),
+                    _ => SessionInputValue::from(
+                        TensorRef::from_array_view((shape, tensor.data.as_slice())).map_err(fail)?,
+                    ),
                 };
                 Ok((*name, value))
             })

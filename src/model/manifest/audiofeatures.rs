@@ -286,7 +286,9 @@ pub enum Padding {
 pub enum Normalise {
     None,
     /// Nothing lies further than this below the window's largest value (as Whisper does).
-    Dynamic { below: f32 },
+    Dynamic {
+        below: f32,
+    },
     /// Over the window's part that is sound, the mean becomes 0 and the variance 1.
     MeanVariance,
 }

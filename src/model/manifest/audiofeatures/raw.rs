@@ -223,7 +223,11 @@ impl Section {
         ];
         for (key, _, kinds) in keys.iter().filter(|(_, is_there, kinds)| *is_there && !kinds.contains(&self.kind)) {
             let kinds: Vec<_> = kinds.iter().map(|kind| format!("\"{}\"", kind.name())).collect();
-            return Err(format!("`{key}` belongs to kind = {}, but the kind is \"{}\"", kinds.join(" or "), self.kind.name()));
+            return Err(format!(
+                "`{key}` belongs to kind = {}, but the kind is \"{}\"",
+                kinds.join(" or "),
+                self.kind.name()
+            ));
         }
         match (is_outermost, &self.id, &self.sample_rate) {
             (true, ..) | (false, None, None) => Ok(()),
@@ -251,7 +255,8 @@ impl Section {
         if !matches!(self.window, None | Some(Window::Shape(WindowShape::Hann))) {
             return Err("window of kind = \"log-mel\": expected \"hann\"".into());
         }
-        let (f_min, f_max) = (self.f_min.ok_or_else(|| self.needs("f-min"))?, self.f_max.ok_or_else(|| self.needs("f-max"))?);
+        let (f_min, f_max) =
+            (self.f_min.ok_or_else(|| self.needs("f-min"))?, self.f_max.ok_or_else(|| self.needs("f-max"))?);
         let (f_min, f_max) = band(f_min.0, f_max.0, sample_rate)?;
         let level = self.level.ok_or_else(|| self.needs("level"))?;
         check_level(&level)?;
@@ -300,7 +305,9 @@ impl Section {
         let need = |key| format!("kind = \"encoder\" needs `{key}`");
         let window = match self.window {
             Some(Window::Rows(rows)) => rows,
-            Some(Window::Shape(_)) => return Err("window of kind = \"encoder\": expected a number of front rows".into()),
+            Some(Window::Shape(_)) => {
+                return Err("window of kind = \"encoder\": expected a number of front rows".into());
+            }
             None => return Err(need("window")),
         };
         let context = self.context.ok_or_else(|| need("context"))?.map(|rows| rows.0 as usize);
