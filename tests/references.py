@@ -66,7 +66,7 @@ def fbank(sound, window):
 def constant(name, rows):
     """Five rows, every fourth number of each."""
     chosen = [0, 1, len(rows) // 2, len(rows) - 2, len(rows) - 1]
-    numbers = lambda row: ", ".join(f"{x:.5f}" for x in row[::4])
+    numbers = lambda row: ", ".join(str(np.float32(x)) for x in row[::4])
     lines = "\n".join(f"    ({i}, [{numbers(rows[i])}])," for i in chosen)
     return f"pub const {name}: Reference = ({len(rows)}, [\n{lines}\n]);\n"
 

@@ -7,8 +7,8 @@ use super::stream::{Run, Stream};
 use super::timeline::{Timeline, samples_in};
 use crate::model::manifest::AudioFeatures;
 
-/// Rows of one stretch after another. A stretch is sound without a break, and the time of its first sample is the anchor of
-/// all its rows' times.
+/// Rows of one stretch after another. A stretch is sound without a break, and the time of its first sample is the
+/// anchor of all its rows' times.
 pub struct Extractor {
     stream: Stream,
     sample_rate: u32,
@@ -39,14 +39,15 @@ impl Extractor {
         }
     }
 
-    /// Starts a stretch whose first sample is at `anchor`. Whatever an earlier one still holds is lost: see [`Self::finish`].
+    /// Starts a stretch whose first sample is at `anchor`. Whatever an earlier one still holds is lost: see
+    /// [`Self::finish`].
     pub fn begin(&mut self, anchor: ClockTime) {
         self.reset();
         self.timeline = Some(Timeline { anchor, sample_rate: self.sample_rate, hop: self.hop });
     }
 
-    /// Adds finite samples to the stretch. Rows quieter than `silence`, a mean square, are flagged GAP. Where there is an encoder,
-    /// rows come by [`Self::window`] and [`Self::answer`].
+    /// Adds finite samples to the stretch. Rows quieter than `silence`, a mean square, are flagged GAP. Where there is
+    /// an encoder, rows come by [`Self::window`] and [`Self::answer`].
     pub fn push(&mut self, samples: &[f32], silence: f64) -> Vec<gst::Buffer> {
         if self.timeline.is_none() {
             return Vec::new();

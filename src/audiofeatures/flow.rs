@@ -309,8 +309,8 @@ impl AudioFeatures {
         self.to_listener(Listener::cancel);
     }
 
-    /// Silence from `pts` to `end`: it gives the rows that buffers of zeros would give. `false` where nothing is known of the
-    /// sound yet.
+    /// Silence from `pts` to `end`: it gives the rows that buffers of zeros would give. `false` where nothing is known
+    /// of the sound yet.
     pub(super) fn gap(&self, pts: ClockTime, end: ClockTime) -> bool {
         let Some((segment, sample_rate, generation)) = self.present() else { return false };
         let Some((Some(start), Some(end))) = segment.clip(pts, end) else { return true };

@@ -91,7 +91,8 @@ impl Front {
     }
 }
 
-/// Samples after its time that a row waits for: what of its window lies there, and of the hop whose loudness is its own.
+/// Samples after its time that a row waits for: what of its window lies there, and of the hop whose loudness is its
+/// own.
 pub fn reach(recipe: &Recipe) -> usize {
     match recipe {
         Recipe::LogMel(mel) => logmel::reach(mel).max(silence::reach(mel.hop_length)),

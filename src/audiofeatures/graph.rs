@@ -71,7 +71,8 @@ impl Graph {
             let fits = info.shape.len() == expected.len()
                 && info.shape.iter().zip(&expected).all(|(found, made)| found.is_none_or(|found| found == *made));
             // A single number may have no axes at all.
-            if !fits && !(info.name != input && info.shape.is_empty()) {
+            let is_number = info.name != input && info.shape.is_empty();
+            if !fits && !is_number {
                 let expected = expected.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
                 return Err(self.fail(format!(
                     "input {info} does not fit: [audiofeatures] makes ({expected}), see layout, window and front"
@@ -125,7 +126,7 @@ impl Graph {
                 row *= axis;
                 row == width
             });
-        if !fits || output.data.len() % width != 0 {
+        if !fits || !output.data.len().is_multiple_of(width) {
             return Err(self.fail(format!(
                 "output \"{name}\" has the shape {shape:?}, whose last axes make no row of [audiofeatures] width = {width}"
             )));

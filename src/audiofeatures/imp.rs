@@ -195,7 +195,8 @@ impl AudioFeatures {
 }
 
 /// How long after its own time a row comes out: when its window has been heard. It comes out with the very buffer that
-/// completes it, so nothing else adds to that but the time that an encoder takes, which is of the budget that lipsyncgen declares.
+/// completes it, so nothing else adds to that but the time that an encoder takes, which is of the budget that
+/// lipsyncgen declares.
 pub(super) fn latency_of(recipe: &Recipe) -> ClockTime {
     wait_for(reach(recipe), recipe.sample_rate())
 }

@@ -37,12 +37,14 @@ impl LogMelRows {
         }
     }
 
-    /// Samples before the next row's centre, and before the sound's end (whose mirror image comes after it), that rows need.
+    /// Samples before the next row's centre, and before the sound's end (whose mirror image comes after it), that rows
+    /// need.
     pub fn needs(&self) -> (u64, u64) {
         ((self.left + 1).max(self.hop / 2) as u64, self.right as u64 + 2)
     }
 
-    /// Appends the row centred on sample `center` of `sound`. Where its window reaches beyond the samples, they are all there are.
+    /// Appends the row centred on sample `center` of `sound`. Where its window reaches beyond the samples, they are all
+    /// there are.
     pub fn make(&mut self, sound: &Held, center: u64, row: &mut Vec<f32>) {
         let p = self.preemphasis;
         let emphasised = |pair: &[f32]| f64::from(pair[1]) - p * f64::from(pair[0]);

@@ -4,13 +4,15 @@
 //! The recipe is the `[audiofeatures]` section of the model that lipsyncgen, downstream, has been given. Anything that
 //! decodes to sound can stand before it: `… ! audioconvert ! audioresample ! audiofeatures ! generator.features`.
 //!
-//! Sound passes through these: a [`front`] computes rows ([`logmel`], [`fbank`], or the samples themselves); where the model has an
-//! encoder, [`windows`] of these rows overlap, a [`listener`] thread runs its [`graph`] on each, and its answers are the
-//! rows. [`stream`] holds this together, [`silence`] flags rows, [`extractor`] gives them times. A row comes out with the sound
-//! that completes its window; the time that the encoder itself takes is part of the compute budget that lipsyncgen declares.
+//! Sound passes through these: a [`front`] computes rows ([`logmel`], [`fbank`], or the samples themselves); where the
+//! model has an encoder, [`windows`] of these rows overlap, a [`listener`] thread runs its [`graph`] on each, and its
+//! answers are the rows. [`stream`] holds this together, [`silence`] flags rows, [`extractor`] gives them times. A row
+//! comes out with the sound that completes its window; the time that the encoder itself takes is part of the compute
+//! budget that lipsyncgen declares.
 //!
-//! Out come buffers of whole rows, `F32LE`, row after row. A buffer's PTS is its first row's time; OFFSET and OFFSET_END
-//! count rows from the start of the stretch, whose first buffer is flagged DISCONT. Silent rows are flagged GAP.
+//! Out come buffers of whole rows, `F32LE`, row after row. A buffer's PTS is its first row's time; OFFSET and
+//! OFFSET_END count rows from the start of the stretch, whose first buffer is flagged DISCONT. Silent rows are flagged
+//! GAP.
 
 mod extractor;
 mod fbank;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A stretch of sound, pushed in pieces of any size, becomes rows.
 //!
-//! Rows and their silence are functions of the stretch's samples alone, so the same bits come out however it was cut into
-//! pieces. Where the model has an encoder, somebody else runs it: [`Stream::window`] and [`Stream::answer`].
+//! Rows and their silence are functions of the stretch's samples alone, so the same bits come out however it was cut
+//! into pieces. Where the model has an encoder, somebody else runs it: [`Stream::window`] and [`Stream::answer`].
 
 use super::front::{self, Front};
 use super::silence::{self, Silence};
@@ -72,8 +72,8 @@ impl Stream {
         self.len
     }
 
-    /// Adds sound (finite samples) and returns the rows that it completes without an encoder. What is quieter than `silence`, a
-    /// mean square, is silent.
+    /// Adds sound (finite samples) and returns the rows that it completes without an encoder. What is quieter than
+    /// `silence`, a mean square, is silent.
     pub fn push(&mut self, samples: &[f32], silence: f64) -> Vec<Run> {
         let is_first = self.len == 0;
         self.len += samples.len() as u64;
@@ -136,7 +136,8 @@ impl Stream {
         }
     }
 
-    /// What the encoder is to hear next, once that has been heard. It must be answered before the next window is asked for.
+    /// What the encoder is to hear next, once that has been heard. It must be answered before the next window is asked
+    /// for.
     pub fn window(&self) -> Option<Vec<f32>> {
         let ears = self.ears.as_ref()?;
         let (used, left) = (ears.recipe.used(), self.rows.map(|rows| rows.saturating_sub(self.next_row)));
@@ -146,8 +147,8 @@ impl Stream {
         ears.windows.window()
     }
 
-    /// Takes the encoder's answers to the last [`Self::window`], of which there must be at least [`Encoder::skipped`] plus
-    /// [`Encoder::used`], and returns the rows among them.
+    /// Takes the encoder's answers to the last [`Self::window`], of which there must be at least [`Encoder::skipped`]
+    /// plus [`Encoder::used`], and returns the rows among them.
     pub fn answer(&mut self, answers: &[f32]) -> Vec<Run> {
         let Some(ears) = &mut self.ears else { return Vec::new() };
         ears.windows.advance();
@@ -191,8 +192,8 @@ impl Stream {
     }
 }
 
-/// Samples after its time that a row waits for: the right half of its window, or the rest of the encoder's window of which it
-/// is the first answer that is used.
+/// Samples after its time that a row waits for: the right half of its window, or the rest of the encoder's window of
+/// which it is the first answer that is used.
 pub fn reach(recipe: &AudioFeatures) -> usize {
     let front = front::reach(&recipe.front);
     match &recipe.encoder {

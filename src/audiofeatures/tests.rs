@@ -209,8 +209,8 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-/// What windows yield that overlap is what one window yields that holds the whole sound, as long as the context covers what
-/// the encoder hears; with less, it is not.
+/// What windows yield that overlap is what one window yields that holds the whole sound, as long as the context covers
+/// what the encoder hears; with less, it is not.
 #[test]
 fn windows_leave_no_seam() {
     for (front, pad) in fronts().into_iter().flat_map(|front| [(front.clone(), Padding::Zero), (front, Padding::Edge)])

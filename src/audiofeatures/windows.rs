@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The windows of front-end rows that an encoder hears, and which of its answers are used.
 //!
-//! Rows are counted from the start of the first window, which begins [`Encoder::lead`] rows before the sound. Window i starts
-//! `step` rows after window i − 1 and yields as many answers as the time between them holds.
+//! Rows are counted from the start of the first window, which begins [`Encoder::lead`] rows before the sound. Window i
+//! starts `step` rows after window i − 1 and yields as many answers as the time between them holds.
 
 use super::held::Held;
 use crate::model::manifest::{Encoder, Normalise, Padding};

@@ -81,8 +81,8 @@ impl Front {
     }
 }
 
-/// Log-mel spectrogram: pre-emphasis, short-time Fourier transform, mel filter bank, decibels. Row k is centred on sample
-/// k · hop.
+/// Log-mel spectrogram: pre-emphasis, short-time Fourier transform, mel filter bank, decibels. Row k is centred on
+/// sample k · hop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogMel {
     /// Hz
@@ -108,9 +108,9 @@ pub struct LogMel {
     pub level: Level,
 }
 
-/// Mel filter bank energies as Kaldi computes them. Row k starts at sample k · hop; there is none whose window would reach
-/// beyond the sound. The mean of each window is taken off before pre-emphasis; the transform has the next power of two samples; a
-/// row holds natural logarithms of powers.
+/// Mel filter bank energies as Kaldi computes them. Row k starts at sample k · hop; there is none whose window would
+/// reach beyond the sound. The mean of each window is taken off before pre-emphasis; the transform has the next power
+/// of two samples; a row holds natural logarithms of powers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fbank {
     /// Hz
@@ -167,8 +167,8 @@ pub enum MelNorm {
 
 /// From filter-bank sums S to what the network sees.
 ///
-/// dB = 20/power · log10(max(floor, S + add)) − ref_db; then, with a `range`, min_db..0 dB is stretched over it and clipped
-/// to its ends as `clip` says.
+/// dB = 20/power · log10(max(floor, S + add)) − ref_db; then, with a `range`, min_db..0 dB is stretched over it and
+/// clipped to its ends as `clip` says.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Level {

@@ -221,7 +221,8 @@ impl Section {
             ("normalise", self.normalise.is_some(), &[E]),
             ("dynamic-db", self.dynamic_db.is_some(), &[E]),
         ];
-        for (key, _, kinds) in keys.iter().filter(|(_, is_there, kinds)| *is_there && !kinds.contains(&self.kind)) {
+        let foreign = keys.iter().find(|(_, is_there, kinds)| *is_there && !kinds.contains(&self.kind));
+        if let Some((key, _, kinds)) = foreign {
             let kinds: Vec<_> = kinds.iter().map(|kind| format!("\"{}\"", kind.name())).collect();
             return Err(format!(
                 "`{key}` belongs to kind = {}, but the kind is \"{}\"",
