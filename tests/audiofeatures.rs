@@ -157,7 +157,7 @@ fn model_at(rate: u32) -> (TempFolder, Arc<Model>) {
     // Only its presence matters: nothing here runs it.
     std::fs::write(folder.0.join("mouthwarp.onnx"), "").unwrap();
     let model = Model::open(folder.0.to_str().unwrap()).unwrap();
-    assert_eq!(model.manifest.audiofeatures.recipe.sample_rate, rate);
+    assert_eq!(model.manifest.audiofeatures.sample_rate(), rate);
     (folder, model)
 }
 

@@ -525,7 +525,7 @@ fn two_different_models_are_an_error_in_words() {
     let info = info(VideoFormat::I420, 64, 64);
     let own = face(square(5.0, 5.0, 40.0, 0.0), None);
     let mut model = Model { folder: "elsewhere".into(), manifest: own.model.manifest.clone() };
-    model.manifest.audiofeatures.recipe.n_mels += 1;
+    model.manifest.fps = None;
     let foreign = Face { model: Arc::new(model), ..own.clone() };
 
     Paste::new("facepaste model=mouthwarp", &info).push(frame(&info, 0), vec![own]);

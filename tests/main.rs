@@ -4,6 +4,7 @@
 mod audiofeatures;
 mod avatarloop;
 mod common;
+mod encoders;
 mod facecrop;
 mod facepaste;
 mod lipsyncgen;

@@ -39,10 +39,7 @@ impl Networks {
 
         let manifest = &face.model.manifest;
         let [graph] = &manifest.lipsyncgen.graph[..] else { return Err("the model has several graphs".into()) };
-        let file = face
-            .model
-            .first_file(&graph.file, "backend=ort", |file| runtime::accepts(runtime::Backend::Ort, file))
-            .map_err(|e| e.to_string())?;
+        let file = runtime::choose(&face.model, &graph.file.0, runtime::Backend::Ort).map_err(|e| e.to_string())?;
         let session = runtime::open(&file, &Options::default()).map_err(|e| e.to_string())?;
         let to_crop = face.crop_to_frame.invert().ok_or("the face has no crop")?;
         let [w, h] = [face.crop.width, face.crop.height];
@@ -60,15 +57,16 @@ impl Networks {
                     let plane = |c: usize| face.crop.data.iter().skip(c).step_by(3).map(|&v| f32::from(v) / 255.0);
                     (vec![3, h, w], (0..3).flat_map(plane).collect())
                 }
+                other => return Err(format!("the default model has no input such as {other:?}")),
             };
             let data = one.repeat(BATCH);
-            (input.name.to_string(), Tensor::new([&[BATCH], &shape[..]].concat(), data))
+            Ok((input.name.to_string(), Tensor::new([&[BATCH], &shape[..]].concat(), data)))
         });
         let manifest::Output::Warp { upper, lower, edges, inner, weight } = &manifest.lipsyncgen.output else {
             return Err("the model makes no warp".into());
         };
         let outputs = [upper, lower, edges, inner, weight].map(|name| name.to_string()).into();
-        let mouth = Network { session, inputs: inputs.collect(), outputs };
+        let mouth = Network { session, inputs: inputs.collect::<Result<_, String>>()?, outputs };
         Ok(Self { landmarks, mouth })
     }
 

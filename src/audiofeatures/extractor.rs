@@ -3,12 +3,12 @@
 
 use gst::ClockTime;
 
-use super::stream::Stream;
+use super::stream::{Run, Stream};
 use super::timeline::{Timeline, samples_in};
-use crate::model::manifest::LogMel;
+use crate::model::manifest::AudioFeatures;
 
-/// Rows of one stretch after another. A stretch is sound without a break, and the time of its first sample is the anchor of
-/// all its rows' times.
+/// Rows of one stretch after another. A stretch is sound without a break, and the time of its first sample is the
+/// anchor of all its rows' times.
 pub struct Extractor {
     stream: Stream,
     sample_rate: u32,
@@ -20,11 +20,11 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    pub fn new(recipe: &LogMel) -> Self {
+    pub fn new(recipe: &AudioFeatures) -> Self {
         Self {
             stream: Stream::new(recipe),
-            sample_rate: recipe.sample_rate,
-            hop: recipe.hop_length,
+            sample_rate: recipe.sample_rate(),
+            hop: recipe.hop(),
             timeline: None,
             is_new: true,
         }
@@ -39,17 +39,32 @@ impl Extractor {
         }
     }
 
-    /// Starts a stretch whose first sample is at `anchor`. Whatever an earlier one still holds is lost: see [`Self::drain`].
+    /// Starts a stretch whose first sample is at `anchor`. Whatever an earlier one still holds is lost: see
+    /// [`Self::finish`].
     pub fn begin(&mut self, anchor: ClockTime) {
         self.reset();
         self.timeline = Some(Timeline { anchor, sample_rate: self.sample_rate, hop: self.hop });
     }
 
-    /// Adds finite samples to the stretch. Rows quieter than `silence`, a mean square, are flagged GAP.
+    /// Adds finite samples to the stretch. Rows quieter than `silence`, a mean square, are flagged GAP. Where there is
+    /// an encoder, rows come by [`Self::window`] and [`Self::answer`].
     pub fn push(&mut self, samples: &[f32], silence: f64) -> Vec<gst::Buffer> {
-        let Some(timeline) = self.timeline else { return Vec::new() };
+        if self.timeline.is_none() {
+            return Vec::new();
+        }
         let runs = self.stream.push(samples, silence);
-        runs.into_iter().map(|run| buffer(&run, &timeline, std::mem::take(&mut self.is_new))).collect()
+        self.buffers(runs)
+    }
+
+    /// What the encoder is to hear next; see [`Stream::window`].
+    pub fn window(&self) -> Option<Vec<f32>> {
+        self.stream.window()
+    }
+
+    /// Takes what the encoder answers to the last [`Self::window`].
+    pub fn answer(&mut self, answers: &[f32]) -> Vec<gst::Buffer> {
+        let runs = self.stream.answer(answers);
+        self.buffers(runs)
     }
 
     /// Samples missing from the end of the stretch to `time`.
@@ -58,11 +73,10 @@ impl Extractor {
         samples_in(time.saturating_sub(timeline.anchor), self.sample_rate).saturating_sub(self.stream.len())
     }
 
-    /// Ends the stretch and returns its last rows.
-    pub fn drain(&mut self, silence: f64) -> Vec<gst::Buffer> {
-        let Some(timeline) = self.timeline.take() else { return Vec::new() };
-        let runs = self.stream.drain(silence);
-        runs.into_iter().map(|run| buffer(&run, &timeline, std::mem::take(&mut self.is_new))).collect()
+    /// Ends the stretch and returns its last rows, or has [`Self::window`] ask for them. [`Self::reset`] is to follow.
+    pub fn finish(&mut self, silence: f64) -> Vec<gst::Buffer> {
+        let runs = self.stream.finish(silence);
+        self.buffers(runs)
     }
 
     /// Forgets the stretch.
@@ -71,9 +85,14 @@ impl Extractor {
         self.timeline = None;
         self.is_new = true;
     }
+
+    fn buffers(&mut self, runs: Vec<Run>) -> Vec<gst::Buffer> {
+        let Some(timeline) = self.timeline else { return Vec::new() };
+        runs.into_iter().map(|run| buffer(&run, &timeline, std::mem::take(&mut self.is_new))).collect()
+    }
 }
 
-fn buffer(run: &super::stream::Run, timeline: &Timeline, is_new: bool) -> gst::Buffer {
+fn buffer(run: &Run, timeline: &Timeline, is_new: bool) -> gst::Buffer {
     let bytes: Vec<u8> = run.values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let mut buffer = gst::Buffer::from_mut_slice(bytes);
     let end = run.first_row + run.rows;

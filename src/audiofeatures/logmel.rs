@@ -1,63 +1,92 @@
 // SPDX-License-Identifier: MPL-2.0
-//! One row of a log-mel spectrogram from the samples around it.
-//!
-//! The transform is computed in `f64`: in `f32` the rounding of a loud tone drowns the quiet bands beside it.
+//! Rows of a log-mel spectrogram from the samples around them.
 
-use std::sync::Arc;
-
-use realfft::num_complex::Complex;
-use realfft::{RealFftPlanner, RealToComplex};
-
+use super::held::Held;
 use super::mel::MelBank;
-use crate::model::manifest::{Level, LogMel};
+use super::spectrum::Spectrum;
+use crate::model::manifest::{Center, Clip, Level, LogMel};
 
 /// Turns the samples under a window into a row.
-pub struct RowMaker {
-    fft: Arc<dyn RealToComplex<f64>>,
+pub struct LogMelRows {
+    hop: usize,
+    preemphasis: f64,
+    center: Center,
+    /// A row's window begins `left` samples before its centre …
+    left: usize,
+    /// … and ends `right` after it.
+    right: usize,
     window: Vec<f64>,
+    spectrum: Spectrum,
     mel: MelBank,
-    power: u32,
     level: LevelMap,
-    /// n-fft samples: the windowed ones, then zeros.
-    time: Vec<f64>,
-    /// n-fft / 2 + 1 bins.
-    bins: Vec<Complex<f64>>,
-    scratch: Vec<Complex<f64>>,
-    magnitudes: Vec<f64>,
 }
 
-impl RowMaker {
+impl LogMelRows {
     pub fn new(recipe: &LogMel) -> Self {
-        let fft = RealFftPlanner::new().plan_fft_forward(recipe.n_fft);
+        let left = left(recipe);
         Self {
+            hop: recipe.hop_length,
+            preemphasis: f64::from(recipe.preemphasis),
+            center: recipe.center,
+            left,
+            right: recipe.win_length - left,
             window: hann(recipe.win_length),
+            spectrum: Spectrum::new(recipe.n_fft, recipe.power),
             mel: MelBank::new(recipe),
-            power: recipe.power,
             level: LevelMap::new(&recipe.level, recipe.power),
-            time: fft.make_input_vec(),
-            bins: fft.make_output_vec(),
-            scratch: fft.make_scratch_vec(),
-            magnitudes: vec![0.0; recipe.n_fft / 2 + 1],
-            fft,
         }
     }
 
-    /// Appends the row (n-mels values) of `samples`, which are win-length samples after pre-emphasis.
-    pub fn make(&mut self, samples: impl Iterator<Item = f64>, row: &mut Vec<f32>) {
-        // Where in the transform the window lies changes phases only, and those are dropped.
-        let (windowed, rest) = self.time.split_at_mut(self.window.len());
-        for ((time, sample), window) in windowed.iter_mut().zip(samples).zip(&self.window) {
-            *time = sample * window;
+    /// Samples before the next row's centre, and before the sound's end (whose mirror image comes after it), that rows
+    /// need.
+    pub fn needs(&self) -> (u64, u64) {
+        ((self.left + 1).max(self.hop / 2) as u64, self.right as u64 + 2)
+    }
+
+    /// Appends the row centred on sample `center` of `sound`. Where its window reaches beyond the samples, they are all
+    /// there are.
+    pub fn make(&mut self, sound: &Held, center: u64, row: &mut Vec<f32>) {
+        let p = self.preemphasis;
+        let emphasised = |pair: &[f32]| f64::from(pair[1]) - p * f64::from(pair[0]);
+        let (start, end) = (center as i64 - self.left as i64, center as i64 + self.right as i64);
+        let window = &self.window;
+        let magnitudes = if start > 0 && end as u64 <= sound.len() {
+            let samples = sound.slice(start as u64 - 1, end as u64);
+            self.spectrum.of(samples.windows(2).map(emphasised).zip(window).map(|(sample, window)| sample * window))
+        } else {
+            let n = sound.len();
+            let at = |index: i64| match mirrored(index, n, self.center) {
+                None => 0.0,
+                Some(0) => f64::from(sound.slice(0, 1)[0]),
+                Some(i) => emphasised(sound.slice(i - 1, i + 1)),
+            };
+            self.spectrum.of((start..end).map(at).zip(window).map(|(sample, window)| sample * window))
+        };
+        row.extend(self.mel.apply(magnitudes).map(|sum| self.level.apply(sum)));
+    }
+}
+
+fn left(recipe: &LogMel) -> usize {
+    recipe.n_fft / 2 - (recipe.n_fft - recipe.win_length) / 2
+}
+
+/// Samples after its centre that a row waits for: the right half of its window.
+pub fn reach(recipe: &LogMel) -> usize {
+    // The first row's mirrored left half lies on its right.
+    left(recipe).max(recipe.win_length - left(recipe))
+}
+
+/// Which of the `n` > 0 samples stands at `index`, which may lie outside them.
+fn mirrored(index: i64, n: u64, center: Center) -> Option<u64> {
+    let last = n as i64 - 1;
+    match center {
+        _ if (0..=last).contains(&index) => Some(index as u64),
+        Center::Zero => None,
+        Center::Reflect if last == 0 => Some(0),
+        Center::Reflect => {
+            let folded = index.rem_euclid(2 * last);
+            Some(folded.min(2 * last - folded) as u64)
         }
-        rest.fill(0.0);
-        // It fails only for buffers of a wrong length, and these were made by the transform itself.
-        let transformed = self.fft.process_with_scratch(&mut self.time, &mut self.bins, &mut self.scratch);
-        debug_assert!(transformed.is_ok());
-        for (magnitude, bin) in self.magnitudes.iter_mut().zip(&self.bins) {
-            let square = bin.re * bin.re + bin.im * bin.im;
-            *magnitude = if self.power == 1 { square.sqrt() } else { square };
-        }
-        row.extend(self.mel.apply(&self.magnitudes).map(|sum| self.level.apply(sum)));
     }
 }
 
@@ -66,8 +95,9 @@ fn hann(length: usize) -> Vec<f64> {
     (0..length).map(|i| 0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / length as f64).cos()).collect()
 }
 
-/// [`Level`] with its constants folded: sum → slope · ln(max(floor, sum)) + offset, clipped.
+/// [`Level`] with its constants folded: sum → slope · ln(max(floor, sum + add)) + offset, clipped.
 struct LevelMap {
+    add: f64,
     floor: f64,
     slope: f64,
     offset: f64,
@@ -79,19 +109,55 @@ impl LevelMap {
     fn new(level: &Level, power: u32) -> Self {
         let db_per_ln = 20.0 / f64::from(power) / std::f64::consts::LN_10;
         let (ref_db, min_db) = (f64::from(level.ref_db), f64::from(level.min_db));
-        let floor = f64::from(level.floor);
-        match level.range.map(|range| range.map(f64::from)) {
-            None => Self { floor, slope: db_per_ln, offset: -ref_db, low: f64::NEG_INFINITY, high: f64::INFINITY },
-            Some([low, high]) => {
-                let per_db = (high - low) / -min_db;
-                Self { floor, slope: db_per_ln * per_db, offset: high - ref_db * per_db, low, high }
-            }
+        let (per_db, high) = match level.range.map(|range| range.map(f64::from)) {
+            None => (1.0, 0.0),
+            Some([low, high]) => ((high - low) / -min_db, high),
+        };
+        let (low, top) = match (level.range.map(|range| range.map(f64::from)), level.clip) {
+            (Some([low, high]), Clip::Both) => (low, high),
+            (Some([low, _]), Clip::Low) => (low, f64::INFINITY),
+            (None, _) | (Some(_), Clip::None) => (f64::NEG_INFINITY, f64::INFINITY),
+        };
+        Self {
+            add: f64::from(level.add),
+            floor: f64::from(level.floor),
+            slope: db_per_ln * per_db,
+            offset: high - ref_db * per_db,
+            low,
+            high: top,
         }
     }
 
     fn apply(&self, sum: f64) -> f32 {
         // The logarithm is a good part of the work, and cheaper in f32. The cap keeps absurdly loud sound finite.
-        let ln = (sum.clamp(self.floor, f64::from(f32::MAX)) as f32).ln();
+        let ln = ((sum + self.add).clamp(self.floor, f64::from(f32::MAX)) as f32).ln();
         (self.slope * f64::from(ln) + self.offset).clamp(self.low, self.high) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_fold_as_often_as_needed() {
+        let indices = |n, center| (-4..7).map(|i| mirrored(i, n, center)).collect::<Vec<_>>();
+        let some = |list: [u64; 11]| list.map(Some).to_vec();
+        assert_eq!(indices(3, Center::Reflect), some([0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]));
+        assert_eq!(indices(1, Center::Reflect), some([0; 11]));
+        assert_eq!(indices(2, Center::Zero).iter().flatten().count(), 2);
+    }
+
+    /// 0 dB is the range's upper end, and each end is passed only where `clip` lets it be.
+    #[test]
+    fn levels_are_clipped_where_they_are_told_to() {
+        let level =
+            Level { floor: 1e-12, add: 0.0, ref_db: 0.0, min_db: -100.0, range: Some([-1.0, 1.0]), clip: Clip::Both };
+        let found = |clip| [1e-12, 1e-5, 1e-2, 1.0, 1e5].map(|s| LevelMap::new(&Level { clip, ..level }, 1).apply(s));
+        for (clip, [bottom, top]) in [(Clip::Both, [-1.0, 1.0]), (Clip::Low, [-1.0, 3.0]), (Clip::None, [-3.8, 3.0])] {
+            for (found, expected) in found(clip).iter().zip([bottom, -1.0, 0.2, 1.0, top]) {
+                assert!((found - expected).abs() < 1e-5, "{clip:?}: {found}, not {expected}");
+            }
+        }
     }
 }

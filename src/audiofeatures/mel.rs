@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The mel filter bank: overlapping triangles, evenly spaced on a scale of perceived pitch.
 
-use crate::model::manifest::{LogMel, MelNorm, MelScale};
+use crate::model::manifest::{Fbank, LogMel, MelNorm, MelScale};
 
 /// Triangular filters over the bins of a spectrum, stored without their zeros.
 pub struct MelBank {
@@ -14,20 +14,35 @@ struct Filter {
 }
 
 impl MelBank {
+    /// Triangles in Hz over the n-fft / 2 + 1 bins of a spectrogram.
     pub fn new(recipe: &LogMel) -> Self {
         let bin_hz = f64::from(recipe.sample_rate) / recipe.n_fft as f64;
-        let bins = recipe.n_fft / 2 + 1;
-        let filters = corners(recipe)
+        let scale = recipe.mel_scale;
+        let corners = corners(scale, recipe.f_min, recipe.f_max, recipe.n_mels);
+        let corners: Vec<f64> = corners.into_iter().map(|mel| mel_to_hz(scale, mel)).collect();
+        Self::of(&corners, recipe.n_fft / 2 + 1, |bin| bin as f64 * bin_hz, recipe.mel_norm)
+    }
+
+    /// Kaldi's: triangles in mel, and without the last of the n-fft / 2 + 1 bins.
+    pub fn kaldi(recipe: &Fbank, n_fft: usize) -> Self {
+        let bin_hz = f64::from(recipe.sample_rate) / n_fft as f64;
+        let corners = corners(MelScale::Htk, recipe.f_min, recipe.f_max, recipe.n_mels);
+        Self::of(&corners, n_fft / 2, |bin| hz_to_mel(MelScale::Htk, bin as f64 * bin_hz), MelNorm::None)
+    }
+
+    /// Filter i spans the `corners` i to i + 2, `place` says where a bin lies between them.
+    fn of(corners: &[f64], bins: usize, place: impl Fn(usize) -> f64, norm: MelNorm) -> Self {
+        let filters = corners
             .windows(3)
             .map(|corner| {
                 let [low, mid, high] = [corner[0], corner[1], corner[2]];
-                let area = match recipe.mel_norm {
+                let area = match norm {
                     MelNorm::Slaney => 2.0 / (high - low),
                     MelNorm::None => 1.0,
                 };
                 let weight = |bin: usize| {
-                    let hz = bin as f64 * bin_hz;
-                    ((hz - low) / (mid - low)).min((high - hz) / (high - mid)).max(0.0) * area
+                    let at = place(bin);
+                    ((at - low) / (mid - low)).min((high - at) / (high - mid)).max(0.0) * area
                 };
                 // A filter narrower than a bin may hold none at all.
                 let first_bin = (0..bins).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
@@ -47,12 +62,11 @@ impl MelBank {
     }
 }
 
-/// Where the triangles start, peak and end, in Hz: filter i spans the corners i to i + 2.
-fn corners(recipe: &LogMel) -> Vec<f64> {
-    let scale = recipe.mel_scale;
-    let (low, high) = (hz_to_mel(scale, f64::from(recipe.f_min)), hz_to_mel(scale, f64::from(recipe.f_max)));
-    let step = (high - low) / (recipe.n_mels + 1) as f64;
-    (0..recipe.n_mels + 2).map(|i| mel_to_hz(scale, low + i as f64 * step)).collect()
+/// Where the triangles start, peak and end, in mel.
+fn corners(scale: MelScale, f_min: f32, f_max: f32, n_mels: usize) -> Vec<f64> {
+    let (low, high) = (hz_to_mel(scale, f64::from(f_min)), hz_to_mel(scale, f64::from(f_max)));
+    let step = (high - low) / (n_mels + 1) as f64;
+    (0..n_mels + 2).map(|i| low + i as f64 * step).collect()
 }
 
 /// Slaney's scale (Auditory Toolbox, 1998): 3 mels per 200 Hz up to 1 kHz, then 27 mels for every factor of 6.4.

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Recipes, a signal and reference rows for the unit tests.
 
-use crate::model::manifest::{Center, Level, LogMel, MelNorm, MelScale};
+use crate::model::Name;
+use crate::model::manifest::{
+    AudioFeatures, Center, Clip, Encoder, Fbank, Front, Level, LogMel, MelNorm, MelScale, Normalise, Padding,
+    WindowAxis, WindowShape,
+};
 
-const LEVEL: Level = Level { floor: 1e-5, ref_db: 20.0, min_db: -100.0, range: Some([-4.0, 4.0]) };
+const LEVEL: Level =
+    Level { floor: 1e-5, add: 0.0, ref_db: 20.0, min_db: -100.0, range: Some([-4.0, 4.0]), clip: Clip::Both };
+
+pub fn section(recipe: LogMel) -> AudioFeatures {
+    AudioFeatures { id: Name::from("test"), front: Front::LogMel(recipe), encoder: None }
+}
 
 pub fn wav2lip() -> LogMel {
     LogMel {
@@ -41,8 +50,69 @@ pub fn htk_power() -> LogMel {
         f_min: 20.0,
         f_max: 8000.0,
         power: 2,
-        level: Level { floor: 1e-10, ref_db: 0.0, min_db: -100.0, range: None },
+        level: Level { floor: 1e-10, ref_db: 0.0, range: None, ..LEVEL },
         ..wav2lip()
+    }
+}
+
+pub fn heygem() -> LogMel {
+    LogMel {
+        n_fft: 1024,
+        win_length: 800,
+        hop_length: 160,
+        center: Center::Zero,
+        f_min: 0.0,
+        f_max: 8000.0,
+        power: 2,
+        level: Level { add: 1e-5, range: None, ..LEVEL },
+        ..wav2lip()
+    }
+}
+
+/// Before the part that depends on the whole window.
+pub fn whisper() -> LogMel {
+    LogMel {
+        preemphasis: 0.0,
+        n_fft: 400,
+        win_length: 400,
+        hop_length: 160,
+        f_min: 0.0,
+        f_max: 8000.0,
+        power: 2,
+        level: Level { floor: 1e-10, add: 0.0, ref_db: 0.0, min_db: -80.0, range: Some([-1.0, 1.0]), clip: Clip::None },
+        ..wav2lip()
+    }
+}
+
+pub fn fbank() -> Fbank {
+    Fbank {
+        sample_rate: 16_000,
+        preemphasis: 0.97,
+        win_length: 400,
+        hop_length: 160,
+        window: WindowShape::Povey,
+        n_mels: 80,
+        f_min: 20.0,
+        f_max: 8000.0,
+        scale: 32_768.0,
+    }
+}
+
+/// An answer of two numbers every other front row.
+pub fn encoder() -> Encoder {
+    Encoder {
+        files: vec![Name::from("encoder.onnx")],
+        input: Name::from("rows"),
+        layout: vec![WindowAxis::One, WindowAxis::Row, WindowAxis::Width],
+        lengths: None,
+        output: Name::from("answers"),
+        width: 2,
+        window: 30,
+        context: [8, 6],
+        offset: 0,
+        stride: 2,
+        pad: Padding::Zero,
+        normalise: Normalise::None,
     }
 }
 

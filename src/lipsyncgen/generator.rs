@@ -239,10 +239,7 @@ struct Known {
 
 impl Chain {
     fn add(&mut self, model: &Model, graph: &Graph, options: &Options) -> Result<(), RuntimeError> {
-        let whose = format!("backend={}", options.backend.nick());
-        let file = model
-            .first_file(&graph.file, &whose, |file| runtime::accepts(options.backend, file))
-            .map_err(|e| RuntimeError(e.to_string()))?;
+        let file = runtime::choose(model, &graph.file.0, options.backend)?;
         let fail = |what: String| RuntimeError(format!("{}: {what}", file.display()));
         let session = runtime::open(&file, options)?;
         let (inputs, outputs) = {

@@ -14,7 +14,7 @@ pub use context::{answer, ask};
 pub(crate) use lookup::plugin_folder;
 pub use lookup::{find_folder, set_plugin_file};
 pub use manifest::Manifest;
-pub use values::{Name, OneOrMany};
+pub use values::Name;
 
 /// The model used where none is named.
 pub const DEFAULT_MODEL: &str = "mouthwarp";
@@ -84,20 +84,18 @@ impl Model {
             )));
         }
         for graph in &self.manifest.lipsyncgen.graph {
-            self.first_file(&graph.file, "any backend", |_| true)?;
+            self.first_file(&graph.file.0, "any backend", |_| true)?;
+        }
+        if let Some(encoder) = &self.manifest.audiofeatures.encoder {
+            self.first_file(&encoder.files, "any backend", |_| true)?;
         }
         Ok(())
     }
 
     /// The first of `files` that is `fit` and there. `whose` says what it must fit.
-    pub fn first_file(
-        &self,
-        files: &OneOrMany<Name>,
-        whose: &str,
-        fit: impl Fn(&Path) -> bool,
-    ) -> Result<PathBuf, ModelError> {
+    pub fn first_file(&self, files: &[Name], whose: &str, fit: impl Fn(&Path) -> bool) -> Result<PathBuf, ModelError> {
         let mut missing = None;
-        for name in files.0.iter().filter(|name| fit(Path::new(&***name))) {
+        for name in files.iter().filter(|name| fit(Path::new(&***name))) {
             match self.file(name) {
                 Ok(path) => return Ok(path),
                 Err(error @ ModelError::Invalid(_)) => return Err(error),
@@ -105,7 +103,7 @@ impl Model {
             }
         }
         Err(missing.unwrap_or_else(|| {
-            let names: Vec<&str> = files.0.iter().map(|name| &**name).collect();
+            let names: Vec<&str> = files.iter().map(|name| &**name).collect();
             ModelError::Invalid(format!(
                 "{}: none of the files {names:?} is for {whose}",
                 self.folder.join("model.toml").display()

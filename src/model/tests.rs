@@ -76,7 +76,8 @@ fn mistakes_name_the_key_and_the_line() {
         ("n-fft = 800", "n-fft = 8.5", "8.5: expected a whole number", 9),
         ("n-fft = 800", "", "n-fft", 4),
         ("win-length = 800", "win-length = 900", "win-length = 900 must not exceed n-fft = 800", 4),
-        ("window = \"hann\"", "window = \"hamming\"", "hamming", 12),
+        ("window = \"hann\"", "window = \"hammock\"", "hammock", 12),
+        ("window = \"hann\"", "window = \"hamming\"", "window of kind = \"log-mel\": expected \"hann\"", 4),
         ("f-max = 7600", "f-max = 9000", "f-max = 9000", 4),
         ("power = 1", "power = 3", "3: expected a whole number from 1 to 2", 19),
         ("floor = 1e-5", "floor = 0", "level.floor", 4),
@@ -133,4 +134,104 @@ fn mistakes_name_the_key_and_the_line() {
         }
     }
     assert!(wrongly.is_empty(), "{}", wrongly.join("\n"));
+}
+
+/// `[audiofeatures]` alone.
+fn section(text: &str) -> Result<AudioFeatures, String> {
+    toml::from_str::<AudioFeatures>(text).map_err(|e| e.to_string())
+}
+
+const ENCODER: &str = r#"
+id = "x"
+kind = "encoder"
+sample-rate = 16000
+front = { kind = "waveform" }
+file = "hubert.onnx"
+input = "input_values"
+layout = "nr"
+output = "last_hidden_state"
+width = 1024
+rate = 50
+window = 32080
+context = [8000, 8400]
+normalise = "mean-variance"
+"#;
+
+#[test]
+fn encoders_read_as_documented() {
+    let features = section(ENCODER).unwrap();
+    let encoder = features.encoder.clone().unwrap();
+    assert_eq!((features.width(), features.hop(), features.rate()), (1024, 320, (16_000, 320)));
+    assert_eq!((encoder.stride, encoder.skipped(), encoder.used(), encoder.lead()), (320, 25, 49, 8000));
+    assert_eq!(encoder.layout, [WindowAxis::One, WindowAxis::Row]);
+
+    let fbank = "kind = \"fbank\", hop-length = 160";
+    let chunks = ENCODER
+        .replace("kind = \"waveform\"", fbank)
+        .replace("\"nr\"", "\"n1rw\"")
+        .replace("rate = 50", "rate = \"20/1\"");
+    let chunks = chunks
+        .replace("32080", "67")
+        .replace("[8000, 8400]", "[0, 32]")
+        .replace("normalise", "offset = 0.3\nnormalise");
+    let features = section(&chunks).unwrap();
+    let encoder = features.encoder.clone().unwrap();
+    assert_eq!((features.hop(), encoder.stride, encoder.offset), (800, 5, 30));
+    assert_eq!((encoder.skipped(), encoder.used(), encoder.lead()), (0, 1, 30));
+
+    // 80 dB, in neper as fbank counts power.
+    let dynamic = chunks.replace("\"mean-variance\"", "\"dynamic\"\ndynamic-db = 80");
+    let normalise = section(&dynamic).unwrap().encoder.unwrap().normalise;
+    assert!(matches!(normalise, Normalise::Dynamic { below } if (below - 18.4207).abs() < 1e-3), "{normalise:?}");
+}
+
+#[test]
+fn mistakes_in_an_encoder_name_the_key() {
+    let mistakes = [
+        ("kind = \"waveform\"", "kind = \"encoder\"", "front: expected kind"),
+        (
+            "kind = \"waveform\"",
+            "kind = \"waveform\", n-mels = 8",
+            "front: `n-mels` belongs to kind = \"log-mel\" or \"fbank\"",
+        ),
+        ("kind = \"waveform\"", "kind = \"waveform\", sample-rate = 8000", "front: `id` and `sample-rate`"),
+        ("kind = \"waveform\"", "kind = \"fbank\"", "layout: w may be left out only"),
+        ("kind = \"waveform\"", "kind = \"fbank\", f-max = 9000", "front: f-min = 20 and f-max = 9000"),
+        ("kind = \"waveform\"", "kind = \"log-mel\"", "front: kind = \"log-mel\" needs `n-fft`"),
+        ("front = { kind = \"waveform\" }", "", "needs `front`"),
+        ("file = \"hubert.onnx\"", "file = []", "file = []"),
+        ("file = \"hubert.onnx\"", "power = 2", "`power` belongs to kind = \"log-mel\", but the kind is \"encoder\""),
+        ("\"nr\"", "\"rr\"", "layout = \"rr\": expected n, r, w"),
+        ("rate = 50", "rate = 0", "rate = 0/1: expected rows per second"),
+        (
+            "rate = 50",
+            "rate = \"30/1\"",
+            "rate = 30/1: expected the rate of the front's rows, 16000/1, or a whole part",
+        ),
+        ("window = 32080", "window = \"hann\"", "expected a number of front rows"),
+        ("window = 32080", "window = 0", "0: expected a whole number from 1"),
+        ("window = 32080", "window = 16400", "context = [8000, 8400] leaves no answer"),
+        (
+            "window = 32080",
+            "window = 32080\noffset = 0.00001",
+            "offset = 0.00001: expected a whole number of front rows",
+        ),
+        ("window = 32080", "window = 32080\noffset = 3", "below window = 32080"),
+        ("context = [8000, 8400]", "", "needs `context`"),
+        ("\"mean-variance\"", "\"dynamic\"", "is for levels"),
+        ("\"mean-variance\"", "\"none\"\ndynamic-db = 80", "`dynamic-db` belongs to normalise = \"dynamic\""),
+        ("kind = \"encoder\"", "kind = \"waveform\"", "`window` belongs to kind"),
+    ];
+    for (right, wrong, expected) in mistakes {
+        let text = ENCODER.replacen(right, wrong, 1);
+        assert_ne!(text, ENCODER, "{right}");
+        let error = section(&text).expect_err(wrong);
+        assert!(error.contains(expected), "{wrong}: {error}");
+    }
+    assert!(
+        section("kind = \"waveform\"\nid = \"x\"\nsample-rate = 16000").unwrap_err().contains("front of an encoder")
+    );
+    let plain = "kind = \"fbank\"\nid = \"x\"\nsample-rate = 16000";
+    assert!(section(&format!("{plain}\nwindow = 300")).unwrap_err().contains("\"povey\", \"hann\" or \"hamming\""));
+    assert!(section(&plain.replace("id = \"x\"", "")).unwrap_err().contains("`id`"));
 }

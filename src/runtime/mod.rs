@@ -11,11 +11,13 @@ mod share;
 mod test;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gst::glib;
 use parking_lot::Mutex;
+
+use crate::model::{Model, Name};
 
 /// A dense float tensor, last axis fastest.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,8 +149,14 @@ pub trait Session: Send {
 /// A session that several elements may use.
 pub type SharedSession = Arc<Mutex<dyn Session>>;
 
-/// Whether `backend` runs graphs in files of this kind: ONNX Runtime `.onnx` and `.ort`, libtorch `.pt`, `.pth` and `.ts`.
-pub fn accepts(backend: Backend, file: &Path) -> bool {
+/// Of `files` in the folder of `model`, which hold the same graph, the first that is there and that `backend` can run.
+pub fn choose(model: &Model, files: &[Name], backend: Backend) -> Result<PathBuf, RuntimeError> {
+    let whose = format!("backend={}", backend.nick());
+    model.first_file(files, &whose, |file| accepts(backend, file)).map_err(|e| RuntimeError(e.to_string()))
+}
+
+/// ONNX Runtime runs `.onnx` and `.ort`, libtorch `.pt`, `.pth` and `.ts`.
+fn accepts(backend: Backend, file: &Path) -> bool {
     let is_torch = matches!(file.extension().and_then(|e| e.to_str()), Some("pt" | "pth" | "ts"));
     match backend {
         Backend::Auto => !is_torch || cfg!(feature = "torch"),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What several test modules need.
 
+pub mod onnx;
+
 use std::path::PathBuf;
 use std::sync::Once;
 

@@ -1,20 +1,88 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `[audiofeatures]`: how sound becomes rows of numbers.
 
+mod raw;
+
 use serde::Deserialize;
 
-use super::super::values::{Checked, Fraction, Name};
+use super::super::values::Name;
 
-/// How sound becomes rows of numbers.
+/// How sound becomes rows of numbers: a front end computes some, and a network may hear those and answer with its own.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", try_from = "RawAudioFeatures")]
+#[serde(try_from = "raw::Section")]
 pub struct AudioFeatures {
     /// Two streams of features may meet only where their `id` is the same.
     pub id: Name,
-    pub recipe: LogMel,
+    pub front: Front,
+    /// Of `kind = "encoder"`.
+    pub encoder: Option<Encoder>,
 }
 
-/// Log-mel spectrogram: pre-emphasis, short-time Fourier transform, mel filter bank, decibels.
+impl AudioFeatures {
+    /// Hz
+    pub fn sample_rate(&self) -> u32 {
+        self.front.sample_rate()
+    }
+
+    /// Numbers in a row.
+    pub fn width(&self) -> usize {
+        self.encoder.as_ref().map_or(self.front.width(), |encoder| encoder.width)
+    }
+
+    /// Samples from one row to the next.
+    pub fn hop(&self) -> usize {
+        self.front.hop() * self.encoder.as_ref().map_or(1, |encoder| encoder.stride)
+    }
+
+    /// Rows per second as a fraction.
+    pub fn rate(&self) -> (u32, u32) {
+        (self.sample_rate(), self.hop() as u32)
+    }
+}
+
+/// Rows that are computed, not learnt. Row k belongs to sample k · hop.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Front {
+    LogMel(LogMel),
+    Fbank(Fbank),
+    /// The sound itself: a row is one sample.
+    Waveform {
+        /// Hz
+        sample_rate: u32,
+    },
+}
+
+impl Front {
+    /// Hz
+    pub fn sample_rate(&self) -> u32 {
+        match self {
+            Self::LogMel(recipe) => recipe.sample_rate,
+            Self::Fbank(recipe) => recipe.sample_rate,
+            Self::Waveform { sample_rate } => *sample_rate,
+        }
+    }
+
+    /// Numbers in a row.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::LogMel(recipe) => recipe.n_mels,
+            Self::Fbank(recipe) => recipe.n_mels,
+            Self::Waveform { .. } => 1,
+        }
+    }
+
+    /// Samples from one row to the next.
+    pub fn hop(&self) -> usize {
+        match self {
+            Self::LogMel(recipe) => recipe.hop_length,
+            Self::Fbank(recipe) => recipe.hop_length,
+            Self::Waveform { .. } => 1,
+        }
+    }
+}
+
+/// Log-mel spectrogram: pre-emphasis, short-time Fourier transform, mel filter bank, decibels. Row k is centred on
+/// sample k · hop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogMel {
     /// Hz
@@ -27,7 +95,7 @@ pub struct LogMel {
     pub win_length: usize,
     /// Samples from one row to the next.
     pub hop_length: usize,
-    /// Row k is centred on sample k·hop; what the first and last windows see beyond the ends.
+    /// What the first and last windows see beyond the sound.
     pub center: Center,
     pub n_mels: usize,
     pub mel_scale: MelScale,
@@ -40,16 +108,35 @@ pub struct LogMel {
     pub level: Level,
 }
 
-impl AudioFeatures {
-    /// Numbers in a row.
-    pub fn width(&self) -> usize {
-        self.recipe.n_mels
-    }
+/// Mel filter bank energies as Kaldi computes them. Row k starts at sample k · hop; there is none whose window would
+/// reach beyond the sound. The mean of each window is taken off before pre-emphasis; the transform has the next power
+/// of two samples; a row holds natural logarithms of powers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fbank {
+    /// Hz
+    pub sample_rate: u32,
+    /// y\[n\] = x\[n\] − p·x\[n−1\], within each window.
+    pub preemphasis: f32,
+    /// Samples under the window.
+    pub win_length: usize,
+    /// Samples from one row to the next.
+    pub hop_length: usize,
+    pub window: WindowShape,
+    pub n_mels: usize,
+    /// Hz, 0 ≤ f_min < f_max ≤ sample_rate / 2.
+    pub f_min: f32,
+    pub f_max: f32,
+    /// What the samples −1..1 are multiplied by first.
+    pub scale: f32,
+}
 
-    /// Rows per second as a fraction.
-    pub fn rate(&self) -> (u32, u32) {
-        (self.recipe.sample_rate, self.recipe.hop_length as u32)
-    }
+/// A window that is zero, or small, at both its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowShape {
+    Hann,
+    Hamming,
+    /// Hann to the power of 0.85.
+    Povey,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -80,110 +167,128 @@ pub enum MelNorm {
 
 /// From filter-bank sums S to what the network sees.
 ///
-/// dB = 20/power · log10(max(floor, S)) − ref_db; then, with a `range`, −min_db..0 dB is stretched over it and clipped.
+/// dB = 20/power · log10(max(floor, S + add)) − ref_db; then, with a `range`, min_db..0 dB is stretched over it and
+/// clipped to its ends as `clip` says.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Level {
+    #[serde(default = "Level::default_floor")]
     pub floor: f32,
+    #[serde(default)]
+    pub add: f32,
     #[serde(default)]
     pub ref_db: f32,
     #[serde(default = "Level::default_min_db")]
     pub min_db: f32,
     #[serde(default)]
     pub range: Option<[f32; 2]>,
+    #[serde(default)]
+    pub clip: Clip,
 }
 
 impl Level {
+    fn default_floor() -> f32 {
+        1e-5
+    }
+
     fn default_min_db() -> f32 {
         -100.0
     }
-}
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawAudioFeatures {
-    id: Name,
-    kind: FeatureKind,
-    sample_rate: Checked<u32, 4000, 192_000>,
-    #[serde(default)]
-    preemphasis: Option<Fraction>,
-    n_fft: Checked<u32, 16, 65_536>,
-    win_length: Option<Checked<u32, 16, 65_536>>,
-    hop_length: Checked<u32, 1, 65_536>,
-    #[serde(default)]
-    window: Window,
-    center: Center,
-    n_mels: Checked<u32, 1, 1024>,
-    mel_scale: MelScale,
-    mel_norm: MelNorm,
-    f_min: Checked<f64, 0, 96_000>,
-    f_max: Checked<f64, 1, 96_000>,
-    power: Checked<u32, 1, 2>,
-    level: Level,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum FeatureKind {
-    LogMel,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "kebab-case")]
-enum Window {
-    #[default]
-    Hann,
-}
-
-impl TryFrom<RawAudioFeatures> for AudioFeatures {
-    type Error = String;
-
-    fn try_from(raw: RawAudioFeatures) -> Result<Self, String> {
-        let (FeatureKind::LogMel, Window::Hann) = (raw.kind, raw.window);
-        let (n_fft, sample_rate) = (raw.n_fft.0, raw.sample_rate.0);
-        let win_length = raw.win_length.map_or(n_fft, |w| w.0);
-        let (f_min, f_max) = (raw.f_min.0 as f32, raw.f_max.0 as f32);
-        if win_length > n_fft {
-            return Err(format!("win-length = {win_length} must not exceed n-fft = {n_fft}"));
-        }
-        if n_fft % 2 != 0 {
-            return Err(format!("n-fft = {n_fft} must be even"));
-        }
-        if f_min >= f_max || f_max > sample_rate as f32 / 2.0 {
-            return Err(format!(
-                "f-min = {f_min} and f-max = {f_max}: expected 0 ≤ f-min < f-max ≤ sample-rate / 2 = {}",
-                sample_rate as f32 / 2.0
-            ));
-        }
-        let level = raw.level;
-        if !(level.floor > 0.0 && level.floor.is_finite()) {
-            return Err(format!("level.floor = {}: expected a number above 0", level.floor));
-        }
-        if !(level.min_db < 0.0 && level.min_db.is_finite() && level.ref_db.is_finite()) {
-            return Err(format!("level: expected min-db below 0 and a finite ref-db, found {level:?}"));
-        }
-        if let Some([low, high]) = level.range
-            && !(low < high && low.is_finite() && high.is_finite())
-        {
-            return Err(format!("level.range = [{low}, {high}]: expected [low, high]"));
-        }
-        Ok(Self {
-            id: raw.id,
-            recipe: LogMel {
-                sample_rate,
-                preemphasis: raw.preemphasis.map_or(0.0, |p| p.0),
-                n_fft: n_fft as usize,
-                win_length: win_length as usize,
-                hop_length: raw.hop_length.0 as usize,
-                center: raw.center,
-                n_mels: raw.n_mels.0 as usize,
-                mel_scale: raw.mel_scale,
-                mel_norm: raw.mel_norm,
-                f_min,
-                f_max,
-                power: raw.power.0,
-                level,
-            },
-        })
+    /// How much a value changes with 1 dB.
+    pub fn per_db(&self) -> f32 {
+        self.range.map_or(1.0, |[low, high]| (high - low) / -self.min_db)
     }
+}
+
+/// Which ends of a `range` values cannot pass.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clip {
+    #[default]
+    Both,
+    Low,
+    None,
+}
+
+/// A network that hears windows of front-end rows and answers with rows of its own.
+///
+/// The windows overlap. Of each one's answers those are used that belong to times after the first and before the last
+/// `context` rows, and the next window starts so that its own follow without a gap: no seam shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoder {
+    /// The same graph for several backends.
+    pub files: Vec<Name>,
+    /// The graph's input that gets the window …
+    pub input: Name,
+    /// … and its axes.
+    pub layout: Vec<WindowAxis>,
+    /// The graph's input that gets the number of front rows.
+    pub lengths: Option<Name>,
+    /// The graph's output. Its last axes, `width` numbers, are a row.
+    pub output: Name,
+    pub width: usize,
+    /// Front rows that a run hears.
+    pub window: usize,
+    /// Front rows at the window's start and end whose answers are not used.
+    pub context: [usize; 2],
+    /// Front rows from the start of a window to the time of its first answer; below `window`.
+    pub offset: usize,
+    /// Front rows from one answer to the next.
+    pub stride: usize,
+    /// What windows hold before the sound begins and after it ends.
+    pub pad: Padding,
+    pub normalise: Normalise,
+}
+
+impl Encoder {
+    /// Answers at a window's start that are not used: those before the end of the first context.
+    pub fn skipped(&self) -> usize {
+        self.context[0].saturating_sub(self.offset).div_ceil(self.stride)
+    }
+
+    /// Answers of a window that are used; at least one.
+    pub fn used(&self) -> usize {
+        let end = (self.window - self.context[1]).saturating_sub(self.offset).div_ceil(self.stride);
+        end.saturating_sub(self.skipped())
+    }
+
+    /// Front rows before the sound's first that the first window holds.
+    pub fn lead(&self) -> usize {
+        self.skipped() * self.stride + self.offset
+    }
+}
+
+/// An axis of the tensor that holds a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowAxis {
+    /// Of length 1; the batch is one, too.
+    One,
+    /// Front rows.
+    Row,
+    /// Numbers per front row.
+    Width,
+}
+
+/// What stands in for front rows where there is no sound.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Padding {
+    /// The rows of zero samples; for fbank, zeros.
+    #[default]
+    Zero,
+    /// The first and the last row.
+    Edge,
+}
+
+/// What is done to each window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Normalise {
+    None,
+    /// Nothing lies further than this below the window's largest value (as Whisper does).
+    Dynamic {
+        below: f32,
+    },
+    /// Over the window's part that is sound, the mean becomes 0 and the variance 1.
+    MeanVariance,
 }

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The way of the sound through the element: the model that says what is made of it, and the rows that come out.
+
+use std::sync::Arc;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst::{ClockTime, FlowError, FlowSuccess};
+
+use super::extractor::Extractor;
+use super::graph::Graph;
+use super::imp::{AudioFeatures, CAT, Loaded, State, Work, latency_of};
+use super::listener::{Listener, Outcome};
+use crate::model::{self, DEFAULT_MODEL, Model};
+
+const BYTES_PER_SAMPLE: usize = size_of::<f32>();
+
+impl AudioFeatures {
+    /// The model named by this element's property, else the default one.
+    fn fallback(&self) -> Result<Arc<Model>, gst::ErrorMessage> {
+        if let Some(model) = self.fallback.lock().clone() {
+            return Ok(model);
+        }
+        let name = self.settings.lock().model.clone();
+        let model = Model::open(name.as_deref().unwrap_or(DEFAULT_MODEL))?;
+        *self.fallback.lock() = Some(model.clone());
+        Ok(model)
+    }
+
+    /// The model to use, and whether downstream has named it.
+    pub(super) fn model(&self) -> Result<(Arc<Model>, bool), gst::ErrorMessage> {
+        let Some(answer) = model::ask(&self.srcpad) else { return Ok((self.fallback()?, false)) };
+        if self.settings.lock().model.is_some() {
+            let own = self.fallback()?;
+            if own.folder != answer.folder {
+                return Err(gst::error_msg!(
+                    gst::ResourceError::Settings,
+                    (
+                        "audiofeatures has model={}, but lipsyncgen uses {}; name the model on lipsyncgen alone",
+                        own.folder.display(),
+                        answer.folder.display()
+                    )
+                ));
+            }
+        }
+        Ok((answer, true))
+    }
+
+    /// Opens what is known to be needed, so that what is wrong with it is said before any sound comes.
+    pub(super) fn prepare(&self) -> Result<(), gst::ErrorMessage> {
+        let is_named = self.settings.lock().model.is_some();
+        // A generator downstream has started before this element.
+        let model = if is_named { Some(self.fallback()?) } else { model::ask(&self.srcpad) };
+        model.map_or(Ok(()), |model| self.listener(&model).map(|_| ()))
+    }
+
+    /// The thread that runs the encoder of `model`, where it has one.
+    fn listener(&self, model: &Arc<Model>) -> Result<Option<Arc<Listener>>, gst::ErrorMessage> {
+        let Some(encoder) = &model.manifest.audiofeatures.encoder else { return Ok(None) };
+        let options = self.settings.lock().options.clone();
+        if let Some(loaded) = &*self.loaded.lock()
+            && loaded.model == *model
+            && loaded.options == options
+        {
+            return Ok(Some(loaded.listener.clone()));
+        }
+        let name = &*model.manifest.name;
+        let progress = |type_, text: String| {
+            let message = gst::message::Progress::builder(type_, "lipsync-encoder", &text).src(&*self.obj()).build();
+            let _ = self.obj().post_message(message);
+        };
+        let failed = |error| {
+            progress(gst::ProgressType::Error, format!("The encoder of model {name} could not be loaded"));
+            error
+        };
+        progress(gst::ProgressType::Start, format!("Loading the encoder of model {name}"));
+        let graph = Graph::open(model, encoder, &options)
+            .map_err(|e| failed(gst::error_msg!(gst::LibraryError::Init, ("model \"{name}\": {e}"))))?;
+        let listener = Listener::start(graph).map_err(|e| {
+            failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for the encoder: {e}")))
+        })?;
+        progress(gst::ProgressType::Complete, format!("The encoder of model {name} is ready"));
+        let listener = Arc::new(listener);
+        *self.loaded.lock() = Some(Loaded { model: model.clone(), options, listener: listener.clone() });
+        Ok(Some(listener))
+    }
+
+    /// Tells the encoder's thread something, where there is one.
+    pub(super) fn to_listener(&self, order: impl FnOnce(&Listener)) {
+        if let Some(loaded) = &*self.loaded.lock() {
+            order(&loaded.listener);
+        }
+    }
+
+    /// Settles on the model for sound of `sample_rate` and says downstream what will come.
+    pub(super) fn configure(&self, sample_rate: u32) -> Result<(), gst::ErrorMessage> {
+        let (model, confirmed) = self.model()?;
+        let recipe = &model.manifest.audiofeatures;
+        let (name, expected_rate) = (&*model.manifest.name, recipe.sample_rate());
+        if sample_rate != expected_rate {
+            return Err(gst::error_msg!(
+                gst::CoreError::Negotiation,
+                ("model \"{name}\" listens at {expected_rate} Hz, but the sound has {sample_rate} Hz; put \
+                     audioconvert ! audioresample before audiofeatures, and if it is there, name the model on \
+                     audiofeatures too")
+            ));
+        }
+        if let Some(work) = &mut self.state.lock().work
+            && work.recipe() == recipe
+            && (recipe.encoder.is_none() || work.model.folder == model.folder)
+        {
+            work.confirmed = confirmed;
+            return Ok(());
+        }
+        let caps = model.features_caps();
+        let accepted = self.srcpad.peer_query_caps(None);
+        if !caps.can_intersect(&accepted) {
+            return Err(gst::error_msg!(
+                gst::CoreError::Negotiation,
+                ("audiofeatures makes {caps} (model \"{name}\"), but the next element expects {accepted}; \
+                     give both the same model")
+            ));
+        }
+        if let Err(error) = self.drain() {
+            gst::debug!(CAT, imp = self, "the last rows of the stretch did not come out: {error}");
+        }
+        let listener = self.listener(&model)?;
+        let latency = {
+            let extractor = Extractor::new(recipe);
+            let mut state = self.state.lock();
+            state.work = Some(Work { model: model.clone(), confirmed, extractor, listener });
+            state.reported_latency
+        };
+        gst::info!(CAT, imp = self, "model {name}, confirmed: {confirmed}, {caps}");
+        self.srcpad.push_event(gst::event::Caps::new(&caps));
+        if latency.is_some_and(|latency| latency != latency_of(recipe)) {
+            let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
+        }
+        Ok(())
+    }
+
+    /// Asks again for the model: until downstream has answered, and when something else was linked there.
+    fn follow_model(&self) -> Result<(), FlowError> {
+        let relinked = self.srcpad.check_reconfigure();
+        let sample_rate = match &self.state.lock().work {
+            None => return Err(FlowError::NotNegotiated),
+            Some(work) if work.confirmed && !relinked => return Ok(()),
+            Some(work) => work.recipe().sample_rate(),
+        };
+        self.configure(sample_rate).map_err(|error| {
+            self.post_error_message(error);
+            FlowError::NotNegotiated
+        })
+    }
+
+    /// The segment, the sample rate, and what is valid until an interruption.
+    fn present(&self) -> Option<(gst::FormattedSegment<ClockTime>, u32, u64)> {
+        let state = self.state.lock();
+        Some((state.segment.clone()?, state.work.as_ref()?.recipe().sample_rate(), state.generation))
+    }
+
+    pub(super) fn chain(&self, buffer: gst::Buffer) -> Result<FlowSuccess, FlowError> {
+        self.follow_model()?;
+        let (segment, sample_rate, generation) = self.present().ok_or(FlowError::NotNegotiated)?;
+        let Some(buffer) =
+            gst_audio::audio_buffer_clip(buffer, segment.upcast_ref(), sample_rate, BYTES_PER_SAMPLE as u32)
+        else {
+            gst::log!(CAT, imp = self, "dropped a buffer outside the segment");
+            return Ok(FlowSuccess::Ok);
+        };
+        if buffer.size() < BYTES_PER_SAMPLE {
+            return Ok(FlowSuccess::Ok);
+        }
+        let map = buffer.map_readable().map_err(|_| {
+            gst::element_imp_error!(self, gst::ResourceError::Read, ("cannot read the sound's memory"));
+            FlowError::Error
+        })?;
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        // A second at a time: a long buffer neither holds the lock for long nor fills memory with rows.
+        let pieces = map.chunks(sample_rate as usize * BYTES_PER_SAMPLE).map(|bytes| self.samples(bytes));
+        self.start(buffer.pts(), discont, segment.start(), generation)?;
+        self.feed(pieces, generation)
+    }
+
+    /// Sound as numbers; whatever is none becomes 0.
+    fn samples(&self, bytes: &[u8]) -> Vec<f32> {
+        let mut replaced = 0;
+        let samples = bytes
+            .as_chunks::<BYTES_PER_SAMPLE>()
+            .0
+            .iter()
+            .map(|bytes| {
+                let sample = f32::from_le_bytes(*bytes);
+                replaced += usize::from(!sample.is_finite());
+                if sample.is_finite() { sample } else { 0.0 }
+            })
+            .collect();
+        if replaced > 0 && !std::mem::replace(&mut self.state.lock().warned_of_non_numbers, true) {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Format,
+                ("the sound holds NaN or infinite samples, which are taken as 0; look at the element that makes them")
+            );
+        }
+        samples
+    }
+
+    /// Sees to it that sound at `pts` has its stretch: the present one where it goes on, else a new one.
+    fn start(
+        &self,
+        pts: Option<ClockTime>,
+        discont: bool,
+        segment_start: Option<ClockTime>,
+        generation: u64,
+    ) -> Result<(), FlowError> {
+        let goes_on = |state: &State| state.work.as_ref().is_none_or(|work| work.extractor.continues(pts));
+        if !discont && goes_on(&self.state.lock()) {
+            return Ok(());
+        }
+        self.drain()?;
+        let anchor = pts.or(segment_start).unwrap_or(ClockTime::ZERO);
+        if let State { generation: now, work: Some(work), .. } = &mut *self.state.lock()
+            && *now == generation
+        {
+            work.extractor.begin(anchor);
+        }
+        gst::debug!(CAT, imp = self, "a stretch of sound starts at {anchor}");
+        Ok(())
+    }
+
+    fn feed(&self, pieces: impl Iterator<Item = Vec<f32>>, generation: u64) -> Result<FlowSuccess, FlowError> {
+        let silence = self.settings.lock().silence();
+        for piece in pieces {
+            let Some(rows) = self.extract(generation, |extractor| extractor.push(&piece, silence)) else { break };
+            self.push(rows, generation)?;
+            self.hear(generation)?;
+        }
+        Ok(FlowSuccess::Ok)
+    }
+
+    /// Does something with the stretch, unless it has been interrupted.
+    fn extract<T>(&self, generation: u64, work: impl FnOnce(&mut Extractor) -> T) -> Option<T> {
+        let mut state = self.state.lock();
+        if state.generation != generation {
+            return None;
+        }
+        state.work.as_mut().map(|found| work(&mut found.extractor))
+    }
+
+    /// Has the encoder hear whatever windows are complete, and sends its answers.
+    fn hear(&self, generation: u64) -> Result<FlowSuccess, FlowError> {
+        loop {
+            let listener = self.state.lock().work.as_ref().and_then(|work| work.listener.clone());
+            let window = self.extract(generation, |extractor| extractor.window()).flatten();
+            let (Some(listener), Some(window)) = (listener, window) else { return Ok(FlowSuccess::Ok) };
+            let answers = match listener.hear(window) {
+                Outcome::Heard(answers) => answers,
+                Outcome::Failed(error) => {
+                    // No window of this stretch is tried again.
+                    self.extract(generation, Extractor::reset);
+                    gst::element_imp_error!(self, gst::LibraryError::Failed, ("the encoder of sound failed: {error}"));
+                    return Err(FlowError::Error);
+                }
+                Outcome::Aborted if self.state.lock().generation == generation => return Err(FlowError::Flushing),
+                // What was interrupted is gone, and the next sound is welcome.
+                Outcome::Aborted => return Ok(FlowSuccess::Ok),
+            };
+            let Some(rows) = self.extract(generation, |extractor| extractor.answer(&answers)) else {
+                return Ok(FlowSuccess::Ok);
+            };
+            self.push(rows, generation)?;
+        }
+    }
+
+    fn push(&self, buffers: Vec<gst::Buffer>, generation: u64) -> Result<FlowSuccess, FlowError> {
+        for buffer in buffers {
+            if self.state.lock().generation != generation {
+                break;
+            }
+            self.srcpad.push(buffer)?;
+        }
+        Ok(FlowSuccess::Ok)
+    }
+
+    /// Ends the stretch and sends its last rows.
+    pub(super) fn drain(&self) -> Result<FlowSuccess, FlowError> {
+        let silence = self.settings.lock().silence();
+        let generation = self.state.lock().generation;
+        let Some(rows) = self.extract(generation, |extractor| extractor.finish(silence)) else {
+            return Ok(FlowSuccess::Ok);
+        };
+        let sent = self.push(rows, generation).and_then(|_| self.hear(generation));
+        self.extract(generation, Extractor::reset);
+        sent
+    }
+
+    /// Drops the stretch, and whatever is on its way out of here; with `flush` the segment too.
+    pub(super) fn interrupt(&self, flush: bool) {
+        {
+            let mut state = self.state.lock();
+            state.generation += 1;
+            if let Some(work) = &mut state.work {
+                work.extractor.reset();
+            }
+            if flush {
+                state.segment = None;
+            }
+        }
+        self.to_listener(Listener::cancel);
+    }
+
+    /// Silence from `pts` to `end`: it gives the rows that buffers of zeros would give. `false` where nothing is known
+    /// of the sound yet.
+    pub(super) fn gap(&self, pts: ClockTime, end: ClockTime) -> bool {
+        let Some((segment, sample_rate, generation)) = self.present() else { return false };
+        let Some((Some(start), Some(end))) = segment.clip(pts, end) else { return true };
+        let fill = || {
+            let mut missing = self.extract(generation, |extractor| extractor.samples_until(end)).unwrap_or(0);
+            let pieces = std::iter::from_fn(|| {
+                let length = missing.min(u64::from(sample_rate));
+                missing -= length;
+                (length > 0).then(|| vec![0.0; length as usize])
+            });
+            self.feed(pieces, generation)
+        };
+        self.start(Some(start), false, None, generation).and_then(|()| fill()).is_ok()
+    }
+}
