@@ -422,7 +422,7 @@ fn mistakes_are_said_at_ready_with_expected_and_found() {
     assert!(text.contains("encoder.onnx"), "{text}");
     let with_lengths = Network { lengths: true, ..kind.network };
     let text = Folder::new(&section, &with_lengths.graph()).refusal();
-    assert!(text.contains("lengths (1) is fed by nothing"), "{text}");
+    assert!(text.contains("lengths (1) int64 is fed by nothing"), "{text}");
 }
 
 /// The model is named on lipsyncgen alone: its encoder is opened in time, too.
