@@ -14,10 +14,12 @@ TorchScript file with the tensors of the manifest. --points ibug-68: crops by 68
 import sys
 from pathlib import Path
 
+import librosa
 import numpy as np
 import onnx
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -29,6 +31,7 @@ SOUND = {
     (160, "hubert"): ((16, 32, 32), (8, 16)), (160, "wenet"): ((128, 16, 32), (4, 8)),
     (328, "hubert"): ((32, 32, 32), (16, 32)), (328, "wenet"): ((256, 16, 32), (8, 16)), (328, "ave"): ((32, 16, 16), (9, 16)),
 }  # fmt: skip
+INNER = {160: 160, 328: 320}  # 328 is called by the size before the rim is cut off
 COST = {160: 3.2e9, 328: 3.2e9 * 4}  # 328: by the area
 FRAME_RATE = {"hubert": 25, "wenet": 20, "ave": 25}
 SAMPLES = 64080
@@ -41,7 +44,7 @@ def changes(size, audio, points):
     text = (HERE / "model.toml").read_text(encoding="utf-8")
     head, crop = text.index("# HuBERT"), text.index("# A square")
     words = {"hubert": "HuBERT", "wenet": "WeNet", "ave": "AVE"}[audio]
-    inner = size - 8
+    inner = INNER[size]
     found = {
         'name = "ultralight"\n': f'name = "{name}"\n',
         "HuBERT, 160 × 160": f"{words}, {inner} × {inner}",
@@ -72,17 +75,26 @@ class Hubert(nn.Module):
         return self.network(waveform).last_hidden_state
 
 
-class Windows(nn.Module):
-    """Rows (1, 96, 80) → what `network` says of each of the 25 windows of 16 rows, which begin at the whole part of 3.2 k: (1, 25, 512)."""
+class Ave(nn.Module):
+    """Sound (1, 21800) → what `network` says of 16 columns of Wav2Lip's log-mel, from column floor(3.2 k) on: (1, 30, 512)."""
 
     def __init__(self, network):
         super().__init__()
         self.network = network
-        self.register_buffer("at", (torch.arange(25) * 16 // 5)[:, None] + torch.arange(16))
+        angle = 2 * np.pi * np.outer(np.arange(401), np.arange(800)) / 800
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(800) / 800)
+        waves = np.concatenate([np.cos(angle), np.sin(angle)]) * window
+        self.register_buffer("waves", torch.from_numpy(waves[:, None].astype(np.float32)))
+        self.register_buffer("filters", torch.from_numpy(librosa.filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55, fmax=7600)))
+        self.register_buffer("at", (torch.arange(30) * 16 // 5)[:, None] + torch.arange(16))
 
-    def forward(self, mel):
-        windows = mel[0][self.at].transpose(1, 2).unsqueeze(1)
-        return self.network(windows).reshape(1, 25, 512)
+    def forward(self, waveform):
+        before = F.pad(waveform, (1, 0))[:, :-1]
+        spectrum = F.conv1d(F.pad((waveform - 0.97 * before)[:, None], (400, 400)), self.waves, stride=200)
+        magnitude = torch.sqrt(spectrum[:, :401] ** 2 + spectrum[:, 401:] ** 2)
+        db = 20 * torch.log10(torch.clamp(self.filters @ magnitude, min=1e-5)) - 20
+        mel = torch.clamp(8 * (db + 100) / 100 - 4, -4, 4)[0].T
+        return self.network(mel[self.at].transpose(1, 2).unsqueeze(1)).reshape(1, 30, 512)
 
 
 class Joined(nn.Module):
@@ -128,17 +140,17 @@ def encoder(args, folder):
         else:
             recipe.make("wenet", args.encoder, folder, inputs, outputs, standin, None, list(inputs))
     else:
-        inputs, outputs = {"mel": torch.rand(1, 96, 80) * 8 - 4}, {"rows": (1, 25, 512)}
+        inputs, outputs = {"waveform": torch.randn(1, 21800) * 0.1}, {"rows": (1, 30, 512)}
 
         def standin():
-            return Windows(StandInWindow())
+            return Ave(StandInWindow())
 
         def build(content):
             network = recipe.upstream(args.upstream, "utils", "AudioEncoder")()
             weights = recipe.state(content)
             prefix = "" if next(iter(weights)).startswith("audio_encoder.") else "audio_encoder."
             network.load_state_dict({prefix + k: v for k, v in weights.items()})
-            return Windows(network.eval())
+            return Ave(network.eval())
 
         recipe.make("ave", args.encoder, folder, inputs, outputs, standin, build, list(inputs))
 
@@ -177,7 +189,7 @@ def main():
         parser.error(f"there is no {args.audio} for {args.size}")
     name, edits = changes(args.size, args.audio, args.points)
     folder = recipe.folder(args.out or HERE.parent / name)
-    inner = args.size - 8
+    inner = INNER[args.size]
     sound = SOUND[args.size, args.audio][0]
     inputs = {"input": torch.rand(2, 6, inner, inner), "audio": torch.randn(2, *sound)}
 
