@@ -33,6 +33,9 @@ def write(network, inputs, outputs, folder, name, fixed=(), opset=17):
     graph.ir_version = min(graph.ir_version, 8 if opset <= 18 else 9)
     save(graph, onnx_file)
     session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
+    unused = set(inputs) - {i.name for i in session.get_inputs()}
+    if unused:
+        raise SystemExit(f"the network does not use its input {', '.join(unused)}")
     scripted = torch.jit.load(str(torch_file))
     for given in batches(inputs, free):
         with torch.no_grad():
@@ -83,7 +86,11 @@ def adopt(file, inputs, outputs, folder, name, constants=None):
     fixed = {i.name: isinstance(i.shape[0], int) for i in session.get_inputs() if i.shape}
     feed = {i.name: inputs[i.name].numpy().astype(types.get(i.type, np.float32)) for i in session.get_inputs()}
     feed = {n: t[:1] if fixed.get(n) else t for n, t in feed.items()}
-    for (output, shape), found in zip(outputs.items(), session.run(list(outputs), feed)):
+    try:
+        results = session.run(list(outputs), feed)
+    except onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument as e:
+        raise SystemExit(f"{file} does not take the model's tensors: {e}") from None
+    for (output, shape), found in zip(outputs.items(), results):
         if found.shape[1:] != tuple(shape)[1:]:
             raise SystemExit(f'output "{output}" of {file} has the shape {found.shape}; the model needs {tuple(shape)}')
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, from {file}")

@@ -40,8 +40,12 @@ def make(name, weights, into, inputs, outputs, standin, build, fixed=(), opset=1
     else:
         content = weights if weights.is_dir() else load(weights)
         network = content if isinstance(content, torch.jit.ScriptModule) else build(content)
-    with torch.no_grad():
-        found = graphs.tensors(network.eval()(*inputs.values()))
+    try:
+        with torch.no_grad():
+            found = graphs.tensors(network.eval()(*inputs.values()))
+    except RuntimeError as e:
+        shapes = ", ".join(f"{n} {tuple(t.shape)}" for n, t in inputs.items())
+        raise SystemExit(f"{weights} does not take the model's tensors, {shapes}: {e}") from None
     for (output, shape), tensor in zip(outputs.items(), found):
         if tensor.shape[1:] != tuple(shape)[1:]:
             raise SystemExit(f'output "{output}" of {weights} has the shape {tuple(tensor.shape)}; the model needs {tuple(shape)}')

@@ -60,7 +60,7 @@ class StandIn(nn.Module):
         opening = opening[:, :, None, None]
         dark = torch.sigmoid(8 * (1.2 * opening - self.distance)) * torch.sigmoid(8 * (opening - 0.3))
         face = face + dark * 0.7 * (self.low - face)
-        return torch.clamp(face + 0.1 * (1 - self.low) * torch.tanh(self.last(y)) * self.around, self.low, 1)
+        return torch.clamp(face + 0.06 * (1 - self.low) * torch.tanh(self.last(y)) * self.around, self.low, 1)
 
 
 class Hearing(nn.Module):
@@ -76,7 +76,8 @@ class Hearing(nn.Module):
     def forward(self, sound):
         sound = torch.flatten(sound, 1)
         heard = torch.relu(self.listen(F.layer_norm(sound, [self.numbers])))
-        return self.tell(heard), torch.sigmoid(1.5 * self.open(heard))
+                # A sine, so that no sound holds it at an end for long.
+        return self.tell(heard), 0.5 + 0.5 * torch.sin(4 * self.open(heard))
 
 
 class Encoder(nn.Module):
