@@ -30,7 +30,7 @@ class StandIn(nn.Module):
     def forward(self, speech, speech_lengths):
         # As if it listened to so many rows only.
         heard = torch.arange(speech.shape[1])[None, :, None] < speech_lengths[:, None, None]
-        return self.encoder(speech / 20 * heard)
+        return self.encoder((speech + 40) / 20 * heard)
 
 
 def write(weights, folder, config=None, upstream=None):

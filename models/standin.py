@@ -77,7 +77,7 @@ class Hearing(nn.Module):
         sound = torch.flatten(sound, 1)
         heard = torch.relu(self.listen(F.layer_norm(sound, [self.numbers])))
                 # A sine, so that no sound holds it at an end for long.
-        return self.tell(heard), 0.5 + 0.5 * torch.sin(4 * self.open(heard))
+        return self.tell(heard), 0.5 + 0.5 * torch.sin(3 * self.open(heard))
 
 
 class Encoder(nn.Module):
