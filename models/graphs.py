@@ -2,7 +2,8 @@
 """Writes a network as NAME.onnx and NAME.pt (TorchScript) into a model's folder, and checks that both say what the network says."""
 
 import inspect
-import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,9 +13,9 @@ import torch
 LARGE = 1 << 30  # bytes of weights from which on they lie beside the graph: one ONNX file holds 2 GiB at most
 
 
-def write(network, inputs, outputs, folder, name, fixed=(), opset=17):
+def write(network, inputs, outputs, folder, name, fixed=(), opset=17, tolerance=1e-4):
     """inputs: {name: example tensor}, in the order of the network's arguments; the first axis is the batch but for those that
-    `fixed` names. outputs: their names. `network` may be TorchScript already."""
+    `fixed` names. outputs: their names. `network` may be TorchScript already. tolerance: how far the three may lie apart, of the largest value."""
     network.eval()
     examples = tuple(inputs.values())
     onnx_file, torch_file = folder / f"{name}.onnx", folder / f"{name}.pt"
@@ -26,10 +27,13 @@ def write(network, inputs, outputs, folder, name, fixed=(), opset=17):
         if not isinstance(network, torch.jit.ScriptModule):
             script = torch.jit.freeze(torch.jit.trace(network, examples, check_trace=False))
         script.save(str(torch_file))
-        torch.onnx.export(
-            network, examples, str(onnx_file), opset_version=opset, input_names=list(inputs), output_names=outputs, dynamic_axes=axes, **old
-        )  # fmt: skip
-    graph = onnx.load(onnx_file)
+        # In a folder of its own: of a large network each tensor becomes a file at first.
+        with tempfile.TemporaryDirectory(dir=str(folder)) as place:
+            first = str(Path(place) / onnx_file.name)
+            torch.onnx.export(
+                network, examples, first, opset_version=opset, input_names=list(inputs), output_names=outputs, dynamic_axes=axes, **old
+            )  # fmt: skip
+            graph = onnx.load(first)
     graph.ir_version = min(graph.ir_version, 8 if opset <= 18 else 9)
     save(graph, onnx_file)
     session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
@@ -43,7 +47,7 @@ def write(network, inputs, outputs, folder, name, fixed=(), opset=17):
         by_onnx = session.run(outputs, {n: t.numpy() for n, t in given.items()})
         for output, expected, one, other in zip(outputs, want, by_onnx, by_torch):
             worst = max(np.abs(one - expected.numpy()).max(), (other - expected).abs().max().item())
-            if not worst <= 1e-4 * max(1.0, expected.abs().max().item()):
+            if not worst <= tolerance * max(1.0, expected.abs().max().item()):
                 raise SystemExit(f'output "{output}" of the exported graphs differs from the network\'s by {worst}')
     for file in (onnx_file, torch_file):
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
@@ -119,9 +123,3 @@ def save(graph, file):
     else:
         onnx.save(graph, file, save_as_external_data=True, all_tensors_to_one_file=True, location=beside.name)
 
-
-def copy(file, folder):
-    shutil.copy2(file, folder / file.name)
-    beside = file.with_name(file.name + ".data")
-    if beside.exists():
-        shutil.copy2(beside, folder / beside.name)

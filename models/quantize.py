@@ -42,8 +42,8 @@ def main():
     parser.add_argument("--sound", type=Path)
     parser.add_argument("--count", type=int, default=40, help="crops for calibration (40)")
     parser.add_argument("--graph", help="which of several graphs (default: all)")
-    parser.add_argument("--keep", type=int, default=2, help="convolutions at the very end that stay as they are (2); their errors are seen at once")
-    parser.add_argument("--full-range", action="store_true", help="weights of 8 bits instead of 7; on x86 without VNNI sums of products then saturate")
+    parser.add_argument("--keep", type=int, default=2, help="last convolutions that stay as they are (2); their errors are seen at once")
+    parser.add_argument("--full-range", action="store_true", help="weights of 8 bits, not 7: on x86 without VNNI sums of products then saturate")
     args = parser.parse_args()
 
     manifest = tensors.manifest(args.model)
@@ -213,7 +213,8 @@ def report(model, replaced, pictures, reference, rows, rate):
     size = [sum(file.stat().st_size for file in files) / 1e6 for files in ([model / f for f in replaced], replaced.values())]
     ratio = statistics.median(a / b for a, b in zip(*times))
     print(f"PSNR against single precision {psnr:.1f} dB on {len(pictures)} crops; the error is {share:.1f} dB below what the network changes")
-    print(f"{1e3 * statistics.median(times[0]):.1f} ms a frame → {1e3 * statistics.median(times[1]):.1f} ms, {ratio:.2f} times as fast (CPU time, one thread)")
+    before, after = (1e3 * statistics.median(spent) for spent in times)
+    print(f"{before:.1f} ms a frame → {after:.1f} ms, {ratio:.2f} times as fast (CPU time, one thread)")
     print(f"{size[0]:.1f} MB → {size[1]:.1f} MB")
     if psnr < 35:
         print("below 35 dB: more crops, --keep with a larger number, or --graph for one graph of several may help", file=sys.stderr)

@@ -27,7 +27,7 @@ def folder(path):
     return path
 
 
-def make(name, weights, into, inputs, outputs, standin, build, fixed=(), opset=17, constants=None):
+def make(name, weights, into, inputs, outputs, standin, build, fixed=(), opset=17, tolerance=1e-4):
     """Writes one graph into the folder `into`, NAME.onnx and where possible NAME.pt.
 
     weights: None for the stand-in, which `standin()` makes; an ONNX or TorchScript file; or a state dict or a folder for `build(it)`.
@@ -36,7 +36,7 @@ def make(name, weights, into, inputs, outputs, standin, build, fixed=(), opset=1
         torch.manual_seed(1)
         network = standin()
     elif weights.suffix == ".onnx":
-        return graphs.adopt(weights, inputs, outputs, into, name, constants)
+        return graphs.adopt(weights, inputs, outputs, into, name)
     else:
         content = weights if weights.is_dir() else load(weights)
         network = content if isinstance(content, torch.jit.ScriptModule) else build(content)
@@ -49,7 +49,7 @@ def make(name, weights, into, inputs, outputs, standin, build, fixed=(), opset=1
     for (output, shape), tensor in zip(outputs.items(), found):
         if tensor.shape[1:] != tuple(shape)[1:]:
             raise SystemExit(f'output "{output}" of {weights} has the shape {tuple(tensor.shape)}; the model needs {tuple(shape)}')
-    graphs.write(network, inputs, list(outputs), into, name, fixed, opset)
+    graphs.write(network, inputs, list(outputs), into, name, fixed, opset, tolerance)
     return network
 
 

@@ -124,10 +124,10 @@ class Generator:
         for name, graph, session in self.graphs:
             types = {"tensor(float16)": np.float16, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
             kinds = {i.name: types.get(i.type, np.float32) for i in session.get_inputs()}
-            feed = {
-                given["name"]: tensor(given, content, image, image if reference is None else reference, rows, time, rate, points).astype(kinds[given["name"]])
-                for given in graph["input"]
-            }  # fmt: skip
+            feed = {}
+            for given in graph["input"]:
+                found = tensor(given, content, image, image if reference is None else reference, rows, time, rate, points)
+                feed[given["name"]] = found.astype(kinds[given["name"]])
             if self.watch:
                 self.watch(name, feed)
             outputs = [o.name for o in session.get_outputs()]

@@ -40,7 +40,7 @@ def main():
         return StandIn(6, SIDE, (ROWS, speech.WIDTH), width, sound_at=1, low=-1.0, mouth=(0.5, 0.45, 0.17, 0.1))
 
     def no_class(_):
-        raise SystemExit(f"{args.weights} holds weights alone, and Duix has published no network for them: export it to ONNX or TorchScript where it was trained")
+        raise SystemExit(f"{args.weights} holds weights alone, and Duix has published no network for them: bring ONNX or TorchScript")
 
     recipe.make("duix", args.weights, folder, inputs, {"output": (2, 3, SIDE, SIDE)}, lambda: fitted(build, inputs, args.random * COST), no_class)
     speech.write(args.encoder, folder)

@@ -42,7 +42,8 @@ class Generator(nn.Module):
 
 def generator(checkpoint, args, folder):
     """The network of a checkpoint. Its masks go where they belong: the blend's into weight.png; the source's must be the manifest's."""
-    network = recipe.upstream(args.upstream, "landmark2face_wy.models.networks", "DINetV1")(source_channel=3, ref_channel=3, audio_channel=speech.WIDTH)
+    dinet = recipe.upstream(args.upstream, "landmark2face_wy.models.networks", "DINetV1")
+    network = dinet(source_channel=3, ref_channel=3, audio_channel=speech.WIDTH)
     network.load_state_dict(recipe.state(checkpoint, "face_G"))
     expected = np.ones((SIDE, SIDE), np.float32)
     expected[slice(*MASK[0]), slice(*MASK[1])] = 0

@@ -109,7 +109,9 @@ class Joined(nn.Module):
 
 
 def generator(content, args):
-    module = "unet_328" if args.size == 328 else next((m for m in ("models.unet", "unet") if (args.upstream / f"{m.replace('.', '/')}.py").exists()), "unet")
+    # The repository has moved its file into a package at times.
+    packaged = args.upstream is not None and (args.upstream / "models" / "unet.py").exists()
+    module = "unet_328" if args.size == 328 else "models.unet" if packaged else "unet"
     network = recipe.upstream(args.upstream, module, "Model")(6, args.audio)
     network.load_state_dict(recipe.state(content))
     return network
@@ -170,7 +172,8 @@ def wenet(file, inputs, folder):
 class StandInWindow(nn.Module):
     def __init__(self):
         super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 20 * 4, 512))
+        steps = [nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()]
+        self.encoder = nn.Sequential(*steps, nn.Flatten(), nn.Linear(32 * 20 * 4, 512))
 
     def forward(self, windows):
         return self.encoder(windows / 4)

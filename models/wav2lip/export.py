@@ -50,7 +50,8 @@ def main():
 
     def standin():
         # The masked picture comes first, the whole face with channel 3.
-        return fitted(lambda width: StandIn(6, size, (1, MELS, COLUMNS), width, face=3, mouth=(0.5, 0.76, 0.22, 0.12)), inputs, args.random * COST[size])
+        mouth = (0.5, 0.76, 0.22, 0.12)
+        return fitted(lambda width: StandIn(6, size, (1, MELS, COLUMNS), width, face=3, mouth=mouth), inputs, args.random * COST[size])
 
     recipe.make("wav2lip", args.weights, folder, inputs, {"out": (2, 3, size, size)}, standin, trained)
     recipe.manifest(HERE, folder, changes(size))

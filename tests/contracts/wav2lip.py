@@ -12,7 +12,8 @@ RATE, SIDE, COLUMNS = 16000, 96, 16
 
 def rows(sound, _):
     """80 columns of log-mel a second."""
-    magnitude = np.abs(librosa.stft(lfilter([1, -0.97], [1], sound.astype(np.float64)), n_fft=800, hop_length=200, win_length=800, pad_mode="reflect"))
+    emphasised = lfilter([1, -0.97], [1], sound.astype(np.float64))
+    magnitude = np.abs(librosa.stft(emphasised, n_fft=800, hop_length=200, win_length=800, pad_mode="reflect"))
     mel = librosa.filters.mel(sr=RATE, n_fft=800, n_mels=80, fmin=55, fmax=7600) @ magnitude
     db = 20 * np.log10(np.maximum(1e-5, mel)) - 20
     return np.clip(8 * (db + 100) / 100 - 4, -4, 4).astype(np.float32).T
