@@ -180,7 +180,7 @@ impl<'de> Deserialize<'de> for Triple {
             }
         }
         let values = deserializer.deserialize_any(Visitor)?;
-        match values.iter().find(|v| !(v.abs() <= 1000.0)) {
+        match values.iter().find(|v| v.is_nan() || v.abs() > 1000.0) {
             Some(v) => Err(D::Error::custom(format!("{v}: expected a number from -1000 to 1000"))),
             None => Ok(Self(values)),
         }

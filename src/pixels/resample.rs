@@ -26,7 +26,7 @@ pub enum Kernel {
     /// 8 × 8 samples by sinc(d) · sinc(d / 4) (`INTER_LANCZOS4`).
     Lanczos,
     /// All that it covers, each sample by its share (`INTER_AREA`). Where the crop is turned: the mean of points spread over
-    /// it.
+    /// it. Where it is larger than its place in the frame one way and smaller the other, OpenCV takes two samples each way.
     Area,
 }
 
@@ -96,8 +96,14 @@ impl<'a> Source<'a> {
             return Self { component, way: Way::Turned { map, points, kernel, limits } };
         }
         let [across, down] = limits;
+        let shrinks = [crop_to_frame.0[0], crop_to_frame.0[4]].map(|scale| scale.abs() >= 1.0);
+        let mixed = kernel == Kernel::Area && shrinks[0] != shrinks[1];
         let axis = |scale: f32, offset: f32, count: usize, limits: Limits| -> Vec<Taps> {
-            (0..count).map(|k| Taps::upright(k, scale, offset, kernel, &limits)).collect()
+            let taps = |k| match mixed && scale >= 1.0 {
+                true => Taps::two(k, scale, offset, &limits),
+                false => Taps::upright(k, scale, offset, kernel, &limits),
+            };
+            (0..count).map(taps).collect()
         };
         let (columns, rows) = (axis(a, c, width, across), axis(e, f, height, down));
         let start = columns.iter().map(|taps| taps.first).min().unwrap_or(0);
@@ -186,6 +192,15 @@ impl Taps {
         }
     }
 
+    /// What OpenCV takes for `INTER_AREA` along the axis that shrinks while the other one grows: the sample at the pixel's
+    /// start and the next one, by how much of the pixel lies behind the first one's end.
+    fn two(k: usize, scale: f32, offset: f32, limits: &Limits) -> Self {
+        let (k, scale, offset) = (k as f64, f64::from(scale), f64::from(offset) + 0.5);
+        let start = (scale * k + offset).clamp(limits.start as f64 - 8.0, limits.end as f64 + 8.0).floor();
+        let behind = (k + 1.0 - (start + 1.0 - offset) / scale).clamp(0.0, 1.0) as f32;
+        Self::within(start as i64, &[1.0 - behind, behind], limits)
+    }
+
     /// Around a point; sample centres are at whole numbers.
     fn at(point: f64, kernel: Kernel, limits: &Limits) -> Self {
         // In this order NaN becomes the first one. Further out nothing changes any more.
@@ -272,7 +287,7 @@ mod tests {
             let v = (x * 7919 + y * 104_729 + seed * 31).wrapping_mul(2_654_435_761) >> 7;
             (v % 256) as u8
         };
-        let smooth = |v: usize| (if v / 8 % 2 == 0 { v % 8 } else { 7 - v % 8 } * 36) as u8;
+        let smooth = |v: usize| (if (v / 8).is_multiple_of(2) { v % 8 } else { 7 - v % 8 } * 36) as u8;
         [mix(1) / 3 + smooth(x) / 2, smooth(x + y), mix(2)]
     }
 
@@ -302,7 +317,7 @@ mod tests {
             assert!(wanted.len() == crop.data.len() && mean <= 0.5 && max <= 1.0, "{kernel:?}: {mean}, {max}");
             compared += 1;
         }
-        assert_eq!(compared, 16);
+        assert_eq!(compared, 20);
     }
 
     #[test]

@@ -103,6 +103,8 @@ impl FaceCrop {
 /// Larger than any set's.
 type Index = Checked<u32, 0, 109>;
 
+type Pixels = Checked<f64, -4096, 4096>;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawFaceCrop {
@@ -119,7 +121,7 @@ struct RawFaceCrop {
     span: Option<[Vec<Index>; 2]>,
     scale: Option<Checked<f64, 0, 100>>,
     shift: Option<[Checked<f64, -10, 10>; 2]>,
-    template: Option<Vec<(Index, Checked<f64, -4096, 4096>, Checked<f64, -4096, 4096>)>>,
+    template: Option<Vec<(Index, Pixels, Pixels)>>,
     #[serde(default)]
     interpolation: Interpolation,
     #[serde(default)]
@@ -208,7 +210,7 @@ impl TryFrom<RawFaceCrop> for FaceCrop {
             }
             RuleName::Template => {
                 let template = raw.template.ok_or("rule = \"template\" needs `template`")?;
-                let place = |(index, x, y): (Index, Checked<f64, _, _>, Checked<f64, _, _>)| {
+                let place = |(index, x, y): (Index, Pixels, Pixels)| {
                     check("template", index.0 as usize).map(|i| ([i; 2], [x.0 as f32, y.0 as f32]))
                 };
                 let places = template.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
