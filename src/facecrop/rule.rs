@@ -32,7 +32,8 @@ impl Cutter {
         let own = crop.points != PointSet::Ibug68 && crop.points == network;
         let crop = if own { Ok(crop.clone()) } else { crop.clone().among_ibug() };
         crop.map(|crop| Self { crop, own }).map_err(|e| {
-            format!("{e}, and the landmark network has them alone (its own points are {})", network.name())
+            let own = network.name();
+            format!("{e}, and the landmark network's own are {own}; take another point, or a detector's folder with such a network")
         })
     }
 
