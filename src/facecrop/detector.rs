@@ -229,7 +229,7 @@ mod tests {
     }
 
     /// What the detector finds on stills lies where the test media's truth says, itself SCRFD's. The points too, where there
-    /// are some; the boxes of others are looser, and a painting is not for everyone.
+    /// are some. The boxes of others are looser, and each may be wrong once: to UltraFace the cat is a face.
     #[test]
     fn boxes_and_points_lie_on_the_faces() {
         gst::init().unwrap();
@@ -242,14 +242,14 @@ mod tests {
         struct Wrapped {
             truth: Truth,
         }
-        for (folder, file, least, missed) in [
-            ("scrfd", "scrfd_2.5g_kps.onnx", 0.9, 0),
-            ("ultraface", "ulfg_RFB-320.onnx", 0.6, 1),
-            ("retinaface", "openseeface_retinaface_640x640_opt.onnx", 0.6, 1),
+        for (folder, file, least, wrong) in [
+            ("scrfd", "scrfd_2.5g_kps.onnx", 0.95, 0),
+            ("ultraface", "ulfg_RFB-320.onnx", 0.75, 1),
+            ("retinaface", "openseeface_retinaface_640x640_opt.onnx", 0.75, 1),
         ] {
             let recipe: DetectorRecipe = recipe::read(&root.join("models").join(folder), FILE).unwrap().unwrap();
             let mut network = Network::open(&media.join("models").join(file), &recipe.network.unwrap()).unwrap();
-            let mut misses = 0;
+            let mut mistakes = 0;
             for still in [
                 "man_generated_1024x1536.png",
                 "painting_monalisa_720x1280.jpg",
@@ -274,7 +274,7 @@ mod tests {
                 let frame = VideoFrameRef::from_buffer_ref_readable(sample.buffer().unwrap(), &info).unwrap();
                 let found = network.faces(&frame).unwrap();
                 let wanted = &truth.truth.frames[0];
-                assert!(found.len() <= wanted.len(), "{folder} {still}: {found:?}");
+                mistakes += found.len().saturating_sub(wanted.len());
                 for face in wanted {
                     let [left, top, right, bottom] = face.r#box;
                     let bbox = Rect::new(left, top, right - left, bottom - top);
@@ -282,7 +282,7 @@ mod tests {
                     let best = found.iter().max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
                     println!("{folder} {still}: overlap {:.2}", best.as_ref().map_or(0.0, overlap));
                     let Some(best) = best.filter(|f| overlap(f) >= least) else {
-                        misses += 1;
+                        mistakes += 1;
                         continue;
                     };
                     for (p, q) in best.points.iter().flatten().zip(face.kps) {
@@ -291,7 +291,7 @@ mod tests {
                     }
                 }
             }
-            assert!(misses <= missed, "{folder}: {misses} missed");
+            assert!(mistakes <= wrong, "{folder}: {mistakes} mistakes");
         }
     }
 }
