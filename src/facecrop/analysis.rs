@@ -8,18 +8,18 @@ use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
 use super::cut::CutDetector;
-use super::detector::Detector;
+use super::detector::{self, Detector};
 use super::landmarks::LandmarkNet;
-use super::rule::crop_to_frame;
+use super::rule::{Cutter, Place};
 use super::search::search;
 use super::shape::Placement;
 use super::tracker::{Choice, Event, Tracker};
 use super::{FaceSelect, tracker};
-use crate::face_meta::Face;
+use crate::face_meta::{Face, RgbImage};
 use crate::geometry::Rect;
 use crate::model::Model;
 use crate::model::manifest::{CropRule, Interpolation};
-use crate::pixels::crop_rgb;
+use crate::pixels::{Kernel, crop_rgb, resample};
 
 /// Frames from one detection to the next while all is well, …
 const INTERVAL: u64 = 25;
@@ -53,6 +53,8 @@ pub struct Analysis {
     detector: Detector,
     cuts: CutDetector,
     tracker: Tracker,
+    /// How the model of the last frame wants its crops.
+    cutter: Option<(Arc<Model>, Cutter)>,
     /// Frames until the next detection.
     countdown: u64,
     /// Detections in this scene.
@@ -62,21 +64,34 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// `detector`: see [`Detector::open`]. The error is for the user.
+    /// `detector`: see [`detector::open`]. The error is for the user.
     pub fn open(detector: &str) -> Result<Self, String> {
+        let (detector, net) = detector::open(detector)?;
         Ok(Self {
-            net: LandmarkNet::open()?,
-            detector: Detector::open(detector)?,
+            net,
+            detector,
             cuts: CutDetector::default(),
             tracker: Tracker::default(),
+            cutter: None,
             countdown: 0,
             detections: 0,
             faceless: 0,
         })
     }
 
+    /// Whether the model's crops can be cut out with the landmarks that there are; the error is for the user.
+    pub fn check(&self, model: &Model) -> Result<(), String> {
+        self.cutter_for(model).map(drop)
+    }
+
+    fn cutter_for(&self, model: &Model) -> Result<Cutter, String> {
+        let file = model.folder.join("model.toml");
+        Cutter::new(&model.manifest.facecrop, self.net.points()).map_err(|e| format!("{}: {e}", file.display()))
+    }
+
     /// What comes next has nothing to do with what came before.
     pub fn reset(&mut self) {
+        self.cutter = None;
         self.cuts = CutDetector::default();
         self.begin_scene();
     }
@@ -113,6 +128,9 @@ impl Analysis {
             // A crop of the region itself needs no landmarks.
             trusted: region.is_some() && matches!(model.manifest.facecrop.rule, CropRule::Box { .. }),
         };
+        if self.cutter.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, model)) {
+            self.cutter = Some((model.clone(), self.cutter_for(model)?));
+        }
         let net = &mut self.net;
         let measure: tracker::Measure<String> = &mut |p| net.run(frame, p).map_err(|e| e.to_string());
         self.tracker.follow(dt, &choice, measure)?;
@@ -155,23 +173,22 @@ impl Analysis {
         region: Option<Rect>,
         model: &Arc<Model>,
     ) -> Vec<Face> {
-        let crop = &model.manifest.facecrop;
-        let cut = match crop.interpolation {
-            Interpolation::Bilinear => crop_rgb,
-        };
-        let boxed = region.filter(|_| matches!(crop.rule, CropRule::Box { .. }));
+        // `process` has just seen to it.
+        let Some((_, cutter)) = &self.cutter else { return Vec::new() };
+        let boxed = region.filter(|_| matches!(cutter.crop.rule, CropRule::Box { .. }));
         let faces = self.tracker.faces().filter_map(|track| {
             let bbox = boxed.unwrap_or_else(|| track.placement.bbox());
             if !track.is_lost() {
-                track.cut_out = crop_to_frame(crop, &bbox, &track.landmarks)
-                    .map(|map| (map, Arc::new(cut(frame, &map, crop.size.width, crop.size.height))));
+                track.cut_out = cutter
+                    .place(&bbox, &track.points.ibug, &track.points.own)
+                    .map(|place| (place.crop_to_frame, Arc::new(cut(frame, &place, cutter))));
             }
             let (crop_to_frame, crop) = track.cut_out.clone()?;
             Some(Face {
                 model: model.clone(),
                 track: track.id,
                 bbox,
-                landmarks: track.landmarks,
+                landmarks: track.points.ibug,
                 confidence: track.confidence,
                 pose: track.pose,
                 crop_to_frame,
@@ -183,6 +200,21 @@ impl Analysis {
         });
         faces.collect()
     }
+}
+
+fn cut(frame: &VideoFrameRef<&gst::BufferRef>, place: &Place, cutter: &Cutter) -> RgbImage {
+    let (width, height) = (cutter.crop.size.width, cutter.crop.size.height);
+    let kernel = match cutter.crop.interpolation {
+        // The quickest way, where nothing bounds what may be looked at.
+        Interpolation::Bilinear if place.edges.is_none() => {
+            return crop_rgb(frame, &place.crop_to_frame, width, height);
+        }
+        Interpolation::Bilinear => Kernel::Linear,
+        Interpolation::Cubic => Kernel::Cubic,
+        Interpolation::Lanczos => Kernel::Lanczos,
+        Interpolation::Area => Kernel::Area,
+    };
+    resample(frame, &place.crop_to_frame, [width, height], kernel, place.edges)
 }
 
 /// A detector's boxes are square.

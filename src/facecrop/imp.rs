@@ -111,6 +111,9 @@ impl FaceCrop {
         let own = settings.model.as_deref().map(Model::open).transpose()?;
         let analysis =
             Analysis::open(&settings.detector).map_err(|e| gst::error_msg!(gst::ResourceError::NotFound, ("{e}")))?;
+        if let Some(model) = &own {
+            analysis.check(model).map_err(wrong)?;
+        }
         self.model.lock().own = own;
         *self.analysis.lock() = Some(analysis);
         Ok(())
@@ -217,7 +220,10 @@ impl ObjectImpl for FaceCrop {
                     .build(),
                 glib::ParamSpecString::builder("detector")
                     .nick("Detector")
-                    .blurb("What finds new faces: seeta, or a folder that holds another model for SeetaFace")
+                    .blurb(
+                        "What finds new faces: seeta, or the name or path of a folder with a detector.toml, a landmarks.toml (what \
+                         marks their points) or both",
+                    )
                     .default_value(SEETA)
                     .mutable_ready()
                     .build(),
@@ -373,9 +379,15 @@ impl BaseTransformImpl for FaceCrop {
         }
         // Ask again: the generator may be another one.
         self.model.lock().answered = None;
-        self.model().map(drop).map_err(|e| {
+        let checked = self.model().and_then(|model| match self.analysis.lock().as_ref() {
+            Some(analysis) => {
+                analysis.check(&model).map_err(|e| gst::error_msg!(gst::ResourceError::Settings, ("{e}")))
+            }
+            None => Ok(()),
+        });
+        checked.map_err(|e| {
             self.post_error_message(e);
-            gst::loggable_error!(CAT, "no model")
+            gst::loggable_error!(CAT, "no model that can be used")
         })
     }
 

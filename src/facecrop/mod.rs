@@ -2,14 +2,18 @@
 //! Finds the faces in each frame, follows them, and cuts out what the model needs; the frame itself stays untouched.
 
 mod analysis;
+mod boxes;
 mod cut;
 mod detector;
 mod fade;
+mod graph;
 mod imp;
 mod landmarks;
+mod recipe;
 mod region;
 mod rule;
 mod search;
+mod seeta;
 mod shape;
 mod smooth;
 mod tracker;

@@ -6,7 +6,8 @@ use gst_video::prelude::*;
 
 use super::FaceSelect;
 use super::analysis::Config;
-use super::detector::{Detector, MIN_FACE};
+use super::detector::Detector;
+use super::seeta::{MIN_FACE, Seeta};
 use super::shape::Placement;
 use super::tracker::Tracker;
 use crate::geometry::Rect;
@@ -35,6 +36,11 @@ pub fn search(
     tracker: &Tracker,
     thorough: bool,
 ) -> Result<Vec<Placement>, String> {
+    let detector = match detector {
+        // It sees the whole frame at once, in a picture of one size.
+        Detector::Network(network) => return network.detect(frame),
+        Detector::Seeta(seeta) => seeta,
+    };
     let size = [frame.width() as f32, frame.height() as f32];
     let whole = Rect::new(0.0, 0.0, size[0], size[1]);
     // The picture's width at which a face `w` px wide in the frame is found.
@@ -83,7 +89,7 @@ pub fn search(
 /// Looks for small faces that are followed where they are, which costs less than to look that closely everywhere, and for
 /// others in the smallest picture of the frame. `None` where one was not found again.
 fn beside_the_known(
-    detector: &mut Detector,
+    detector: &mut Seeta,
     frame: &VideoFrameRef<&gst::BufferRef>,
     whole: &Rect,
     tracker: &Tracker,
@@ -107,7 +113,7 @@ fn beside_the_known(
 /// The boxes that the detector finds in `part` of the frame, cut to it, in a picture `width` wide; best first, in pixels of
 /// the frame.
 fn look(
-    detector: &mut Detector,
+    detector: &mut Seeta,
     frame: &VideoFrameRef<&gst::BufferRef>,
     part: &Rect,
     width: usize,

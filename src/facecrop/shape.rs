@@ -48,7 +48,7 @@ const DEPTH: [(usize, f32); 13] = [
 ];
 
 /// Side of the square that the landmark network sees, in the unit of `MEAN`.
-const CROP_SIDE: f32 = 1.25;
+pub const CROP_SIDE: f32 = 1.25;
 
 /// What a detector trained on WIDER FACE draws around the mean face, in the unit of `MEAN`: the median over 394 boxes of
 /// the six clips (half of them within ± 0.03).
@@ -72,7 +72,12 @@ impl Placement {
         if points.iter().flatten().any(|v| !v.is_finite()) {
             return None;
         }
-        let pairs = || (0..LANDMARKS).filter(|&i| is_rigid(i)).map(|i| (MEAN[i], points[i]));
+        Self::fit_pairs(|| (0..LANDMARKS).filter(|&i| is_rigid(i)).map(|i| (MEAN[i], points[i])))
+    }
+
+    /// The similarity that brings the first points of the pairs closest to the second ones; `None` where these are not finite
+    /// or coincide.
+    pub fn fit_pairs<I: Iterator<Item = (Point, Point)>>(pairs: impl Fn() -> I) -> Option<Self> {
         let n = pairs().count() as f32;
         let mut means = [[0.0f32; 2]; 2];
         for (m, p) in pairs() {
@@ -97,6 +102,23 @@ impl Placement {
         (size > 1e-3 && found.is_finite()).then_some(found)
     }
 
+    /// Where the face of a box as those of WIDER FACE lies about.
+    pub fn from_box(found: &Rect) -> Self {
+        let size = (found.w / BOX_SIZE[0] + found.h / BOX_SIZE[1]) / 2.0;
+        let [x, y] = found.center();
+        Self { center: [x - BOX_CENTER[0] * size, y - BOX_CENTER[1] * size], size, roll: 0.0 }
+    }
+
+    /// Where the face lies whose left eye, right eye, left and right corner of the mouth (left in the picture) are these.
+    pub fn from_features(features: &[Point; 4]) -> Option<Self> {
+        let center = |eye: std::ops::Range<usize>| {
+            let n = eye.len() as f32;
+            eye.fold([0.0; 2], |sum, i| [sum[0] + MEAN[i][0] / n, sum[1] + MEAN[i][1] / n])
+        };
+        let mean = [center(36..42), center(42..48), MEAN[48], MEAN[54]];
+        Self::fit_pairs(|| mean.into_iter().zip(*features))
+    }
+
     /// Where the face of a box drawn by SeetaFace lies about: the network's crop becomes the box × 1.15, moved down by 0.1
     /// of its width.
     pub fn from_seeta(found: &Rect) -> Self {
@@ -115,10 +137,12 @@ impl Placement {
         Affine([c, -s, self.center[0], s, c, self.center[1]])
     }
 
-    /// From a `width` × `width` crop around the face, upright with it, to the frame.
-    pub fn crop_to_frame(self, width: usize) -> Affine {
-        let step = CROP_SIDE / width as f32;
-        Affine([step, 0.0, -CROP_SIDE / 2.0, 0.0, step, -CROP_SIDE / 2.0]).then(&self.to_frame())
+    /// From a `width` × `height` picture of a square around the face, upright with it, to the frame. The square's side is
+    /// `scale` times the face's width, its centre lies by `shift` (in such widths) beside the face's.
+    pub fn crop_to_frame(self, [width, height]: [usize; 2], scale: f32, shift: Point) -> Affine {
+        let (across, down) = (scale / width as f32, scale / height as f32);
+        let corner = shift.map(|v| v - scale / 2.0);
+        Affine([across, 0.0, corner[0], 0.0, down, corner[1]]).then(&self.to_frame())
     }
 
     /// The box that a detector would draw around the face.
@@ -236,9 +260,24 @@ mod tests {
     }
 
     #[test]
+    fn a_box_and_features_lead_to_the_face() {
+        let placed = Placement { center: [320.0, 200.0], size: 150.0, roll: 0.3 };
+        let points = mean_face(placed);
+        let eye = |range: std::ops::Range<usize>| {
+            let n = range.len() as f32;
+            range.fold([0.0; 2], |sum, i| [sum[0] + points[i][0] / n, sum[1] + points[i][1] / n])
+        };
+        let features = [eye(36..42), eye(42..48), points[48], points[54]];
+        assert!(close(Placement::from_features(&features).unwrap(), placed));
+        assert_eq!(Placement::from_features(&[[f32::NAN; 2]; 4]), None);
+        let upright = Placement { roll: 0.0, ..placed };
+        assert!(close(Placement::from_box(&upright.bbox()), upright));
+    }
+
+    #[test]
     fn the_crop_spans_the_face() {
         let placed = Placement { center: [100.0, 100.0], size: 80.0, roll: 0.0 };
-        let map = placed.crop_to_frame(112);
+        let map = placed.crop_to_frame([112, 112], CROP_SIDE, [0.0; 2]);
         assert_eq!(map.apply([0.0, 0.0]), [50.0, 50.0]);
         let corner = map.apply([112.0, 112.0]);
         assert!((corner[0] - 150.0).abs() < 1e-3 && (corner[1] - 150.0).abs() < 1e-3);

@@ -7,7 +7,9 @@
 use std::array;
 use std::f32::consts::{PI, TAU};
 
-use super::shape::{Landmarks, Placement};
+use super::landmarks::Points;
+use super::shape::Placement;
+use crate::geometry::Affine;
 
 /// Hz added per unit of speed (face widths per second). What moves lags behind by at most 1 / (2π · 80) = 0.2 % of the
 /// face's width.
@@ -63,15 +65,14 @@ pub struct Smoother {
 }
 
 impl Smoother {
-    pub fn new(placement: Placement, points: &Landmarks) -> Self {
-        Self {
-            placement: OneEuro::new(numbers(placement)),
-            shape: relative(placement, points).map(OneEuro::new).into(),
-        }
+    pub fn new(placement: Placement, points: &Points) -> Self {
+        let to_mean = to_mean(placement);
+        let shape = points.ibug.iter().chain(&points.own).map(|p| OneEuro::new(to_mean.apply(*p))).collect();
+        Self { placement: OneEuro::new(numbers(placement)), shape }
     }
 
     /// The next frame's smoothed placement and landmarks.
-    pub fn step(&mut self, placement: Placement, points: &Landmarks, dt: f32, cutoff: f32) -> (Placement, Landmarks) {
+    pub fn step(&mut self, placement: Placement, points: &Points, dt: f32, cutoff: f32) -> (Placement, Points) {
         let mut raw = numbers(placement);
         // The shorter way round.
         let turn = raw[3] - self.placement.raw[3];
@@ -79,9 +80,10 @@ impl Smoother {
         let unit = [placement.size, placement.size, 1.0, 1.0];
         let [x, y, log_size, roll] = self.placement.step(raw, unit, dt, cutoff);
         let smoothed = Placement { center: [x, y], size: log_size.exp(), roll };
-        let mut points = relative(placement, points);
-        for (point, filter) in points.iter_mut().zip(&mut self.shape) {
-            *point = smoothed.to_frame().apply(filter.step(*point, [1.0; 2], dt, cutoff));
+        let (to_mean, to_frame) = (to_mean(placement), smoothed.to_frame());
+        let mut points = points.clone();
+        for (point, filter) in points.ibug.iter_mut().chain(&mut points.own).zip(&mut self.shape) {
+            *point = to_frame.apply(filter.step(to_mean.apply(*point), [1.0; 2], dt, cutoff));
         }
         (smoothed, points)
     }
@@ -91,11 +93,10 @@ fn numbers(p: Placement) -> [f32; 4] {
     [p.center[0], p.center[1], p.size.ln(), p.roll]
 }
 
-/// `points` in the mean face's coordinates.
-fn relative(placement: Placement, points: &Landmarks) -> Landmarks {
+/// From the frame to the mean face's coordinates.
+fn to_mean(placement: Placement) -> Affine {
     // A placement that was fitted has a size.
-    let to_mean = placement.to_frame().invert().unwrap_or(crate::geometry::Affine::IDENTITY);
-    points.map(|p| to_mean.apply(p))
+    placement.to_frame().invert().unwrap_or(Affine::IDENTITY)
 }
 
 #[cfg(test)]
@@ -116,13 +117,13 @@ mod tests {
         let rest = Placement { center: [300.0, 200.0], size: 200.0, roll: 0.1 };
         let mut seed = 1;
         let mut noisy = || mean_face(rest).map(|p| [p[0] + 0.4 * noise(&mut seed), p[1] + 0.4 * noise(&mut seed)]);
-        let mut smoother = Smoother::new(rest, &mean_face(rest));
+        let mut smoother = Smoother::new(rest, &mean_face(rest).into());
         let (mut before, mut after) = (0.0, 0.0);
         for _ in 0..100 {
             let raw = noisy();
-            let (_, smooth) = smoother.step(Placement::fit(&raw).unwrap(), &raw, DT, cutoff(0.5));
+            let (_, smooth) = smoother.step(Placement::fit(&raw).unwrap(), &raw.into(), DT, cutoff(0.5));
             before += (raw[48][0] - mean_face(rest)[48][0]).powi(2);
-            after += (smooth[48][0] - mean_face(rest)[48][0]).powi(2);
+            after += (smooth.ibug[48][0] - mean_face(rest)[48][0]).powi(2);
         }
         assert!(after < 0.45 * before, "{after} {before}");
     }
@@ -130,27 +131,27 @@ mod tests {
     #[test]
     fn a_movement_is_followed_within_a_frame() {
         let at = |t: f32| Placement { center: [300.0 + 100.0 * t, 200.0], size: 200.0, roll: 0.0 };
-        let mut smoother = Smoother::new(at(0.0), &mean_face(at(0.0)));
+        let mut smoother = Smoother::new(at(0.0), &mean_face(at(0.0)).into());
         for k in 1..50 {
             let t = k as f32 * DT;
             let raw = mean_face(at(t));
-            let (placement, smooth) = smoother.step(at(t), &raw, DT, cutoff(0.5));
+            let (placement, smooth) = smoother.step(at(t), &raw.into(), DT, cutoff(0.5));
             assert!((placement.center[0] - at(t).center[0]).abs() <= 100.0 * DT, "frame {k}: {placement:?}");
-            assert!((smooth[48][0] - raw[48][0]).abs() <= 100.0 * DT, "frame {k}");
+            assert!((smooth.ibug[48][0] - raw[48][0]).abs() <= 100.0 * DT, "frame {k}");
         }
     }
 
     #[test]
     fn a_mouth_that_opens_is_followed_within_a_frame() {
         let rest = Placement { center: [300.0, 200.0], size: 200.0, roll: 0.0 };
-        let mut smoother = Smoother::new(rest, &mean_face(rest));
+        let mut smoother = Smoother::new(rest, &mean_face(rest).into());
         for k in 1..30 {
             // Open and shut 3 times a second, 10 % of the face's width.
             let open = |k: i32| 10.0 * (1.0 - (TAU * 3.0 * DT * k as f32).cos());
             let mut raw = mean_face(rest);
             raw[57][1] += open(k);
-            let (_, smooth) = smoother.step(rest, &raw, DT, cutoff(0.5));
-            let late = (smooth[57][1] - raw[57][1]).abs();
+            let (_, smooth) = smoother.step(rest, &raw.into(), DT, cutoff(0.5));
+            let late = (smooth.ibug[57][1] - raw[57][1]).abs();
             // Never further behind than the fastest frame's step.
             assert!(late <= 10.0 * TAU * 3.0 * DT, "frame {k}: {late}");
         }
@@ -159,9 +160,9 @@ mod tests {
     #[test]
     fn no_smoothing_changes_nothing() {
         let at = |t: f32| Placement { center: [300.0 + t, 200.0], size: 200.0, roll: 0.0 };
-        let mut smoother = Smoother::new(at(0.0), &mean_face(at(0.0)));
-        let (placement, points) = smoother.step(at(3.0), &mean_face(at(3.0)), DT, cutoff(0.0));
+        let mut smoother = Smoother::new(at(0.0), &mean_face(at(0.0)).into());
+        let (placement, points) = smoother.step(at(3.0), &mean_face(at(3.0)).into(), DT, cutoff(0.0));
         assert!((placement.center[0] - 303.0).abs() < 1e-3);
-        assert!((points[48][0] - mean_face(at(3.0))[48][0]).abs() < 1e-3);
+        assert!((points.ibug[48][0] - mean_face(at(3.0))[48][0]).abs() < 1e-3);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::FaceSelect;
 use super::fade::{Fade, ramp, target};
+use super::landmarks::Points;
 use super::shape::{Landmarks, Placement, mean_face, pose};
 use super::smooth::{Smoother, cutoff};
 use crate::face_meta::{Pose, Reason, RgbImage};
@@ -70,7 +71,7 @@ pub enum Event {
 pub struct Track {
     pub id: u32,
     pub placement: Placement,
-    pub landmarks: Landmarks,
+    pub points: Points,
     pub confidence: f32,
     pub pose: Pose,
     pub reason: Option<Reason>,
@@ -102,7 +103,7 @@ impl Track {
 }
 
 /// Runs the landmark network on the face at a placement.
-pub type Measure<'a, E> = &'a mut dyn FnMut(&Placement) -> Result<Landmarks, E>;
+pub type Measure<'a, E> = &'a mut dyn FnMut(&Placement) -> Result<Points, E>;
 
 /// All faces of a stream.
 #[derive(Debug)]
@@ -165,19 +166,19 @@ impl Tracker {
         let dt = dt.as_secs_f32().clamp(SMOOTHING_STEP[0], SMOOTHING_STEP[1]);
         for track in self.tracks.iter_mut().filter(|t| !t.is_lost()) {
             let raw = measure(&track.placement)?;
-            let believed = Placement::fit(&raw)
-                .map(|p| (p, choice.confidence(&p, &raw)))
+            let believed = Placement::fit(&raw.ibug)
+                .map(|p| (p, choice.confidence(&p, &raw.ibug)))
                 .filter(|(p, confidence)| *confidence > 0.0 && choice.is_next(&track.placement, p));
             if let Some(region) = choice.region.filter(|_| choice.trusted && believed.is_none()) {
-                track.place(region, mean_face(region), 1.0);
+                track.place(region, mean_face(region).into(), 1.0);
                 continue;
             }
             let Some((placement, confidence)) = believed else {
                 track.followed = Followed::Doubtful;
                 continue;
             };
-            let (placement, landmarks) = track.smoother.step(placement, &raw, dt, cutoff(choice.smoothing));
-            track.place(placement, landmarks, confidence);
+            let (placement, points) = track.smoother.step(placement, &raw, dt, cutoff(choice.smoothing));
+            track.place(placement, points, confidence);
         }
         self.merge();
         Ok(())
@@ -213,9 +214,9 @@ impl Tracker {
             let again = find(&best, choice, measure)?;
             let was_lost = track.is_lost();
             match again {
-                Some((placement, landmarks, confidence)) => {
-                    track.smoother = Smoother::new(placement, &landmarks);
-                    track.place(placement, landmarks, confidence);
+                Some((placement, points, confidence)) => {
+                    track.smoother = Smoother::new(placement, &points);
+                    track.place(placement, points, confidence);
                     if was_lost {
                         self.events.push(Event::Found(track.id));
                     }
@@ -273,10 +274,10 @@ impl Tracker {
                 Candidate::Known(k) => chosen[k] = true,
                 Candidate::New(p) => {
                     let bbox = |t: &Track| t.placement.bbox();
-                    if let Some((placement, landmarks, confidence)) = find(&p, choice, measure)?
+                    if let Some((placement, points, confidence)) = find(&p, choice, measure)?
                         && !self.tracks.iter().any(|t| !t.is_lost() && bbox(t).iou(&placement.bbox()) > DOUBLE)
                     {
-                        self.admit(placement, landmarks, confidence);
+                        self.admit(placement, points, confidence);
                         chosen.push(true);
                     }
                 }
@@ -289,11 +290,10 @@ impl Tracker {
     }
 
     /// Follows one more face, and shows it.
-    fn admit(&mut self, placement: Placement, landmarks: Landmarks, confidence: f32) {
+    fn admit(&mut self, placement: Placement, points: Points, confidence: f32) {
         let mut track = Track {
             id: self.next_id,
             placement,
-            landmarks,
             confidence,
             pose: Pose::default(),
             reason: None,
@@ -301,10 +301,11 @@ impl Tracker {
             followed: Followed::Yes,
             chosen: true,
             misses: 0,
-            smoother: Smoother::new(placement, &landmarks),
+            smoother: Smoother::new(placement, &points),
             fade: if self.fresh { Fade::at_once() } else { Fade::from_nothing() },
+            points,
         };
-        track.place(placement, landmarks, confidence);
+        track.pose = pose(placement, &track.points.ibug);
         self.events.push(Event::Found(track.id));
         self.next_id = self.next_id.wrapping_add(1);
         self.tracks.push(track);
@@ -354,11 +355,11 @@ impl Tracker {
 }
 
 impl Track {
-    fn place(&mut self, placement: Placement, landmarks: Landmarks, confidence: f32) {
+    fn place(&mut self, placement: Placement, points: Points, confidence: f32) {
         self.placement = placement;
-        self.landmarks = landmarks;
+        self.pose = pose(placement, &points.ibug);
+        self.points = points;
         self.confidence = confidence;
-        self.pose = pose(placement, &landmarks);
         self.followed = Followed::Yes;
     }
 }
@@ -391,19 +392,19 @@ fn distance(a: &Placement, b: &Placement) -> f32 {
 }
 
 /// The face in a detector's box: a look, and a second one from where that found it. `None` where there is none.
-fn find<E>(seed: &Placement, choice: &Choice, measure: Measure<E>) -> Result<Option<(Placement, Landmarks, f32)>, E> {
-    let mut found = (*seed, mean_face(*seed));
+fn find<E>(seed: &Placement, choice: &Choice, measure: Measure<E>) -> Result<Option<(Placement, Points, f32)>, E> {
+    let mut found = (*seed, Points::from(mean_face(*seed)));
     for _ in 0..2 {
-        let landmarks = measure(&found.0)?;
-        match Placement::fit(&landmarks).filter(|p| is_near(seed, p)) {
-            Some(placement) => found = (placement, landmarks),
+        let points = measure(&found.0)?;
+        match Placement::fit(&points.ibug).filter(|p| is_near(seed, p)) {
+            Some(placement) => found = (placement, points),
             None if choice.trusted => break,
             None => return Ok(None),
         }
     }
-    let (placement, landmarks) = found;
-    let confidence = choice.confidence(&placement, &landmarks);
-    Ok((confidence > 0.0).then_some((placement, landmarks, confidence)))
+    let (placement, points) = found;
+    let confidence = choice.confidence(&placement, &points.ibug);
+    Ok((confidence > 0.0).then_some((placement, points, confidence)))
 }
 
 #[cfg(test)]
@@ -441,7 +442,8 @@ mod tests {
                 let face = faces.iter().find(|f| distance(seed, f) < 0.6 * seed.size);
                 // Where there is no face the network's answer is no face either.
                 Ok(face
-                    .map_or(std::array::from_fn(|i| [(i * 37 % 101) as f32, (i * 53 % 97) as f32]), |f| mean_face(*f)))
+                    .map_or(std::array::from_fn(|i| [(i * 37 % 101) as f32, (i * 53 % 97) as f32]), |f| mean_face(*f))
+                    .into())
             };
             self.tracker.follow(FRAME, &self.choice, measure).unwrap();
             if detect || self.tracker.is_doubtful() {
@@ -465,7 +467,7 @@ mod tests {
             scene.frame(&[at(300.0 + 10.0 * k as f32, 100.0)], false);
             let track = scene.tracker.faces().next().unwrap();
             assert!((track.placement.center[0] - 300.0 - 10.0 * k as f32).abs() < 10.0);
-            assert!((track.landmarks[48][0] - mean_face(track.placement)[48][0]).abs() < 0.1);
+            assert!((track.points.ibug[48][0] - mean_face(track.placement)[48][0]).abs() < 0.1);
         }
         assert_eq!(scene.shown(), [(0, 100)]);
         assert_eq!(scene.tracker.take_events(), [Event::Found(0)]);
@@ -524,7 +526,7 @@ mod tests {
         let faces = [at(300.0, 100.0)];
         scene.frame(&faces, true);
         for misses in 1..=MAX_MISSES {
-            let measure: Measure<Infallible> = &mut |_| Ok(mean_face(faces[0]));
+            let measure: Measure<Infallible> = &mut |_| Ok(mean_face(faces[0]).into());
             scene.tracker.follow(FRAME, &scene.choice, measure).unwrap();
             scene.tracker.detected(Vec::new(), &scene.choice, MIDDLE, measure).unwrap();
             assert_eq!(scene.tracker.is_following(), misses < MAX_MISSES);
@@ -541,7 +543,7 @@ mod tests {
         }
         assert_eq!(scene.shown().len(), 1);
         // A box beside the face that leads to the same landmarks adds nothing.
-        let measure: Measure<Infallible> = &mut |_| Ok(mean_face(at(500.0, 100.0)));
+        let measure: Measure<Infallible> = &mut |_| Ok(mean_face(at(500.0, 100.0)).into());
         scene.tracker.detected(vec![at(500.0, 100.0), at(555.0, 100.0)], &scene.choice, MIDDLE, measure).unwrap();
         assert_eq!(scene.shown().len(), 1);
     }
@@ -575,14 +577,15 @@ mod tests {
     fn noise_is_no_face() {
         let mut scene = Scene::new(FaceSelect::All);
         let measure: Measure<Infallible> = &mut |p| {
-            Ok(std::array::from_fn(|i: usize| {
+            let noisy: Landmarks = std::array::from_fn(|i: usize| {
                 let noise = |k: usize| (i * k % 101) as f32 / 101.0 - 0.5;
                 [p.center[0] + p.size * noise(37), p.center[1] + p.size * noise(53)]
-            }))
+            });
+            Ok(noisy.into())
         };
         scene.tracker.detected(vec![at(300.0, 100.0)], &scene.choice, MIDDLE, measure).unwrap();
         assert_eq!(scene.shown(), []);
-        let measure: Measure<Infallible> = &mut |_| Ok([[f32::NAN; 2]; LANDMARKS]);
+        let measure: Measure<Infallible> = &mut |_| Ok([[f32::NAN; 2]; LANDMARKS].into());
         scene.tracker.detected(vec![at(300.0, 100.0)], &scene.choice, MIDDLE, measure).unwrap();
         assert_eq!(scene.shown(), []);
     }
@@ -593,7 +596,7 @@ mod tests {
             let mut scene = Scene::new(FaceSelect::Largest);
             let region = at(300.0, 100.0);
             scene.choice = Choice { region: Some(region), trusted, ..scene.choice };
-            let nothing: Measure<Infallible> = &mut |_| Ok([[7.0; 2]; LANDMARKS]);
+            let nothing: Measure<Infallible> = &mut |_| Ok([[7.0; 2]; LANDMARKS].into());
             scene.tracker.detected(vec![region], &scene.choice, MIDDLE, nothing).unwrap();
             scene.tracker.finish(FRAME, &scene.choice);
             assert_eq!(scene.shown().len(), usize::from(trusted));

@@ -4,7 +4,8 @@
 mod context;
 mod lookup;
 pub mod manifest;
-mod values;
+pub mod points;
+pub(crate) mod values;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 use super::manifest::*;
+use super::values::Length;
 
 const WAV2LIP: &str = r#"
 name = "wav2lip"
@@ -55,7 +56,8 @@ fn the_documented_example_reads_as_documented() {
     let manifest: Manifest = toml::from_str(WAV2LIP).unwrap();
     assert_eq!(manifest.audiofeatures.width(), 80);
     assert_eq!(manifest.audiofeatures.rate(), (16000, 200));
-    assert_eq!(manifest.facecrop.rule, CropRule::Box { pad: [0.0, 0.0, 0.0, 10.0] });
+    let px = Length::Px;
+    assert_eq!(manifest.facecrop.rule, CropRule::Box { pad: [px(0.0), px(0.0), px(0.0), px(10.0)], whole: false });
     let inputs = &manifest.lipsyncgen.graph[0].input;
     let Source::Features { rows, layout, shape: None } = &inputs[0].source else { panic!("{:?}", inputs[0]) };
     assert_eq!(*rows, Rows { before: 0, count: 16, end: End::Clamp });

@@ -91,18 +91,40 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-/// A length in frame pixels, written `"10px"`; may be negative.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct LengthPx(pub f32);
+/// A length that may be negative: frame pixels, written `"10px"`, or a fraction of something, written `"0.1"`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Length {
+    Px(f32),
+    Fraction(f32),
+}
 
-impl<'de> Deserialize<'de> for LengthPx {
+impl Length {
+    /// In pixels, `whole` being what the fraction is of.
+    pub fn of(self, whole: f32) -> f32 {
+        match self {
+            Self::Px(length) => length,
+            Self::Fraction(part) => part * whole,
+        }
+    }
+}
+
+impl Default for Length {
+    fn default() -> Self {
+        Self::Px(0.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let number = text.strip_suffix("px").and_then(|n| n.trim().parse::<f32>().ok());
-        match number {
-            Some(n) if n.abs() <= 4096.0 => Ok(Self(n)),
-            _ => Err(D::Error::custom(format!("\"{text}\": expected a length such as \"10px\""))),
-        }
+        let number = |text: &str, most: f32| text.trim().parse().ok().filter(|n: &f32| n.abs() <= most);
+        let length = match text.strip_suffix("px") {
+            Some(pixels) => number(pixels, 4096.0).map(Self::Px),
+            None => number(&text, 10.0).map(Self::Fraction),
+        };
+        length.ok_or_else(|| {
+            D::Error::custom(format!("\"{text}\": expected a length such as \"10px\", or a fraction such as \"0.1\""))
+        })
     }
 }
 

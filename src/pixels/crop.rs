@@ -57,19 +57,24 @@ pub fn crop_rgb(
                 sample_row([a], crop_to_frame, j, [first]);
                 sample_row([b, c], crop_to_frame, j, [second, third]);
             }
-            // One component after the other is what the compiler can vectorise.
-            let [first, second, third] = &mut rows;
-            for ((a, b), c) in first.iter_mut().zip(second).zip(third) {
-                [*a, *b, *c] = color.to_rgb([*a, *b, *c]).map(|v| v + 0.5);
-            }
-            for (c, row) in rows.iter().enumerate() {
-                // `as` saturates.
-                bytes.iter_mut().zip(row).for_each(|(byte, &value)| *byte = value as u8);
-                out.iter_mut().skip(c).step_by(3).zip(&bytes).for_each(|(out, &byte)| *out = byte);
-            }
+            store(&color, &mut rows, &mut bytes, out);
         }
     }
     RgbImage { width, height, data }
+}
+
+/// Writes a row of components as R, G, B. `rows` and `bytes` are as long as it is, and are used up.
+pub fn store(color: &ColorMap, rows: &mut [Vec<f32>; 3], bytes: &mut [u8], out: &mut [u8]) {
+    // One component after the other is what the compiler can vectorise.
+    let [first, second, third] = rows;
+    for ((a, b), c) in first.iter_mut().zip(second).zip(third) {
+        [*a, *b, *c] = color.to_rgb([*a, *b, *c]).map(|v| v + 0.5);
+    }
+    for (c, row) in rows.iter().enumerate() {
+        // `as` saturates.
+        bytes.iter_mut().zip(row).for_each(|(byte, &value)| *byte = value as u8);
+        out.iter_mut().skip(c).step_by(3).zip(&*bytes).for_each(|(out, &byte)| *out = byte);
+    }
 }
 
 /// Fills a row of the crop from `N` components of the same subsampling.

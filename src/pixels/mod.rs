@@ -12,6 +12,7 @@ mod color;
 mod crop;
 mod layout;
 mod luma;
+mod resample;
 mod shrink;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -25,6 +26,7 @@ pub use color::ColorMap;
 pub use crop::{crop_rgb, taps};
 pub use layout::{Component, Layout};
 pub use luma::{GrayImage, luma};
+pub use resample::{Kernel, resample};
 pub use shrink::crop_planes;
 pub use tile::Tile;
 pub use walk::{Fixed, ONE, walk};

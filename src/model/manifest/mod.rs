@@ -5,6 +5,7 @@
 //! a [`Manifest`] holds is therefore within its documented range.
 
 mod audiofeatures;
+mod expression;
 mod facecrop;
 mod facepaste;
 mod lipsyncgen;
@@ -12,6 +13,7 @@ mod lipsyncgen;
 use serde::Deserialize;
 
 pub use self::audiofeatures::*;
+pub use self::expression::{Expression, Values};
 pub use self::facecrop::*;
 pub use self::facepaste::*;
 pub use self::lipsyncgen::*;
