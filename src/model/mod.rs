@@ -2,6 +2,7 @@
 //! A lip-sync model: a folder with a `model.toml`, and how elements find and share it.
 
 mod context;
+mod gray_png;
 mod lookup;
 pub mod manifest;
 mod values;
@@ -15,6 +16,9 @@ pub(crate) use lookup::plugin_folder;
 pub use lookup::{find_folder, set_plugin_file};
 pub use manifest::Manifest;
 pub use values::Name;
+
+use self::manifest::Blend;
+use crate::pixels::GrayImage;
 
 /// The model used where none is named.
 pub const DEFAULT_MODEL: &str = "mouthwarp";
@@ -78,15 +82,29 @@ impl Model {
 
     fn check_files(&self) -> Result<(), ModelError> {
         if self.manifest.lipsyncgen.graph.is_empty() {
-            return Err(ModelError::Invalid(format!(
-                "{}: [lipsyncgen] needs at least one [[lipsyncgen.graph]]",
-                self.folder.join("model.toml").display()
-            )));
+            return Err(self.invalid("[lipsyncgen] needs at least one [[lipsyncgen.graph]]"));
         }
         for graph in &self.manifest.lipsyncgen.graph {
             self.file(&graph.file)?;
         }
-        Ok(())
+        let facepaste = &self.manifest.facepaste;
+        facepaste.check(&self.manifest.lipsyncgen.output).map_err(|what| self.invalid(&what))?;
+        match &facepaste.blend {
+            Some(Blend::Mask { file, .. }) => self.gray_png(file).map(|_| ()),
+            Some(Blend::Parsing(parsing)) => self.file(&parsing.file).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// An error about the manifest.
+    fn invalid(&self, what: &str) -> ModelError {
+        ModelError::Invalid(format!("{}: {what}", self.folder.join("model.toml").display()))
+    }
+
+    /// The grey PNG picture of that name; see [`Model::file`].
+    pub fn gray_png(&self, name: &str) -> Result<GrayImage, ModelError> {
+        let file = self.file(name)?;
+        gray_png::read(&file).map_err(|what| ModelError::Invalid(format!("{}: {what}", file.display())))
     }
 
     /// The path of a file that the manifest names. It must exist and lie inside the model's folder.

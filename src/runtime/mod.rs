@@ -114,7 +114,8 @@ pub type SharedSession = Arc<Mutex<dyn Session>>;
 pub fn open(file: &Path, options: &Options) -> Result<SharedSession, RuntimeError> {
     // A test counts the runs of its own session.
     #[cfg(feature = "test-runtime")]
-    if options.backend == Backend::Test {
+    if options.backend == Backend::Test || options.backend == Backend::Auto && file.extension() == Some("toml".as_ref())
+    {
         return Ok(Arc::new(Mutex::new(test::TestSession::open(file, options)?)));
     }
     share::get_or_open(file, options, || match options.backend {
