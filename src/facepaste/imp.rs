@@ -320,14 +320,16 @@ impl FacePaste {
         let needs = |face: &&Arc<Face>| blender::needs_files(&face.model.manifest.facepaste, settings.blend);
         let missing = |face: &&Arc<Face>| blender.as_ref().is_none_or(|b| !b.is_of(&face.model));
         let Some(face) = faces.iter().filter(needs).find(missing) else { return Ok(()) };
-        match Blender::open(face.model.clone()) {
-            Ok(opened) => *blender = Some(opened),
-            Err(error) => {
-                self.post_error_message(error.into());
-                return Err(gst::FlowError::Error);
+        let error = match Blender::open(face.model.clone()) {
+            Ok(opened) => {
+                *blender = Some(opened);
+                return Ok(());
             }
-        }
-        Ok(())
+            Err(error) => error,
+        };
+        drop(blender);
+        self.post_error_message(error.into());
+        Err(gst::FlowError::Error)
     }
 
     /// `None` where nothing of `face` is to be shown.

@@ -334,6 +334,27 @@ mod tests {
         assert_eq!(hard.data, data);
     }
 
+    #[cfg(feature = "test-runtime")]
+    #[test]
+    fn the_same_picture_is_parsed_once() {
+        let graph = "inputs = [{ name = \"in\", shape = [1, 3, 16, 8] }]
+            outputs = [{ name = \"out\", shape = [1, 3, 16, 8] }]\nrange = [0, 1]\necho = true";
+        let file = std::env::temp_dir().join(format!("lipsync-{}-parsed-once.toml", std::process::id()));
+        std::fs::write(&file, graph).unwrap();
+        // The runtime fails in the third run.
+        let options = Options { backend: runtime::Backend::Test, device: "error-at=1".into(), threads: 1 };
+        let session = runtime::open(&file, &options).unwrap();
+        std::fs::remove_file(file).unwrap();
+        let rectangle = [0.0, 0.0, 1.0, 1.0];
+        let mut parser = Parser { session, wish: wish(&[0]), rectangle, remembered: Remembered::default() };
+        let picture = |value| RgbImage { width: 8, height: 8, data: vec![value; 192] };
+        let first = parser.weights(&picture(1), 0.1).unwrap();
+        assert!(Arc::ptr_eq(&first, &parser.weights(&picture(1), 0.1).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &parser.weights(&picture(2), 0.1).unwrap()));
+        assert!(Arc::ptr_eq(&first, &parser.weights(&picture(1), 0.1).unwrap()));
+        assert_eq!(parser.weights(&picture(1), 0.2), Err("ordered to fail".into()));
+    }
+
     #[test]
     fn memory_is_bounded_and_the_oldest_go() {
         let mut remembered = Remembered::default();
