@@ -9,7 +9,7 @@ use super::recipe::Picture;
 use crate::geometry::Affine;
 use crate::model::manifest::Color;
 use crate::pixels::crop_planes;
-use crate::runtime::{self, Options, RuntimeError, SharedSession, Tensor, TensorInfo};
+use crate::runtime::{self, Element, Options, RuntimeError, SharedSession, Tensor, TensorInfo};
 
 pub struct Graph {
     session: SharedSession,
@@ -64,7 +64,12 @@ impl Graph {
     pub fn try_out(&mut self) -> Result<(Vec<Tensor>, String), String> {
         let tensors = self.run().map_err(|e| format!("{}: {e}", self.file.display()))?;
         let describe = |(name, tensor): (&String, &Tensor)| {
-            TensorInfo { name: name.clone(), shape: tensor.shape.iter().map(|&n| Some(n)).collect() }.to_string()
+            TensorInfo {
+                name: name.clone(),
+                shape: tensor.shape.iter().map(|&n| Some(n)).collect(),
+                element: Element::F32,
+            }
+            .to_string()
         };
         let described = self.outputs.iter().zip(&tensors).map(describe).collect::<Vec<_>>().join(", ");
         Ok((tensors, described))

@@ -10,17 +10,15 @@ use gst_base::subclass::prelude::*;
 use gst_video::{VideoFrameRef, VideoInfo};
 use parking_lot::Mutex;
 
+use super::blender::{self, Blender, Override};
 use super::{Blend, debug, image, warp};
-use crate::face_meta::{Face, FaceMeta, Generated};
-use crate::model::{Model, manifest};
+use crate::face_meta::{Face, FaceMeta, Generated, Patch, Warp};
+use crate::model::Model;
 use crate::pixels::{self, Canvas};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("facepaste", gst::DebugColorFlags::empty(), Some("Pastes generated mouths into frames"))
 });
-
-/// Width of the soft border where neither the property nor the manifest says one.
-const DEFAULT_FEATHER: f32 = 0.06;
 
 #[derive(Clone, Debug)]
 struct Settings {
@@ -51,6 +49,14 @@ struct State {
 pub struct FacePaste {
     settings: Mutex<Settings>,
     state: Mutex<State>,
+    /// Of the model of the last faces, where its blend needs files. Only the streaming thread keeps it locked for long.
+    blender: Mutex<Option<Blender>>,
+}
+
+/// What is to be put into a frame.
+enum Job<'a> {
+    Warp(&'a Face, &'a Warp),
+    Image(&'a Face, &'a Patch, image::Style),
 }
 
 #[glib::object_subclass]
@@ -71,12 +77,12 @@ impl ObjectImpl for FacePaste {
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("blend", Blend::Model)
                     .nick("Blend")
-                    .blurb("How the border of a generated picture meets the frame. Models that warp the frame bring their own soft border")
+                    .blurb("How a generated picture meets the frame: as [facepaste] of the model says (hard, feather, mask, hull or parsing), or one of the two that need nothing of the model. Models that warp the frame bring their own soft border")
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecFloat::builder("feather")
                     .nick("Feather")
-                    .blurb("Width of a generated picture's soft border as a fraction of the crop, -1 = as the model says, else 0.06")
+                    .blurb("Width of a generated picture's soft border as a fraction of the crop, inside the crop, the hull or the parsed parts; not of blend=hard and of masks, which bring their own. -1 = as the model says")
                     .minimum(-1.0)
                     .maximum(0.5)
                     .default_value(-1.0)
@@ -195,6 +201,7 @@ impl BaseTransformImpl for FacePaste {
         let mut state = self.state.lock();
         state.info = None;
         state.warned = false;
+        *self.blender.lock() = None;
         Ok(())
     }
 
@@ -243,8 +250,9 @@ impl BaseTransformImpl for FacePaste {
         if let Some(model) = model {
             self.check_model(&model, &faces)?;
         }
-        let shown = |face: &Face| face.generated.is_some() && opacity(face, &settings) > 0.0;
-        if !settings.debug && !faces.iter().any(|face| shown(face)) {
+        self.open_blend(&faces, &settings)?;
+        let jobs: Vec<Job> = faces.iter().filter_map(|face| self.job(face, &settings)).collect();
+        if !settings.debug && jobs.is_empty() {
             return Ok(gst::FlowSuccess::Ok);
         }
 
@@ -256,8 +264,14 @@ impl BaseTransformImpl for FacePaste {
             .map_err(|_| fail("a frame cannot be mapped for writing: its size or layout is not what its caps say"))?;
         let mut canvas = Canvas::new(&mut frame)
             .ok_or_else(|| fail("a frame's layout (format, stride) is not what its caps say"))?;
-        for face in faces.iter().filter(|face| shown(face)) {
-            self.paste(&mut canvas, face, &settings);
+        for job in &jobs {
+            let (face, pasted) = match job {
+                Job::Warp(face, warp) => (face, warp::paste(&mut canvas, face, warp, opacity(face, &settings))),
+                Job::Image(face, patch, style) => (face, image::paste(&mut canvas, face, patch, style)),
+            };
+            if let Err(what) = pasted {
+                self.warn(face, &what);
+            }
         }
         if settings.debug {
             for face in &faces {
@@ -300,35 +314,56 @@ impl FacePaste {
         Err(gst::FlowError::Error)
     }
 
-    fn paste(&self, canvas: &mut Canvas, face: &Face, settings: &Settings) {
-        let opacity = opacity(face, settings);
-        let pasted = match &face.generated {
-            Some(Generated::Warp(result)) => warp::paste(canvas, face, result, opacity),
-            Some(Generated::Image(patch)) => {
-                let wish = &face.model.manifest.facepaste;
-                let hard = match settings.blend {
-                    Blend::Model => wish.blend == manifest::Blend::Hard,
-                    Blend::Hard => true,
-                    Blend::Feather => false,
-                };
-                let feather = match settings.feather {
-                    _ if hard => 0.0,
-                    own if own >= 0.0 => own,
-                    _ => wish.feather.map_or(DEFAULT_FEATHER, |f| f.0),
-                };
-                let style = image::Style { feather, match_color: settings.match_color, opacity };
-                image::paste(canvas, face, patch, &style)
+    /// Opens the files that the blend of the faces' model needs, at its first face: before that nobody says which model it is.
+    fn open_blend(&self, faces: &[Arc<Face>], settings: &Settings) -> Result<(), gst::FlowError> {
+        let mut blender = self.blender.lock();
+        let needs = |face: &&Arc<Face>| blender::needs_files(&face.model.manifest.facepaste, settings.blend);
+        let missing = |face: &&Arc<Face>| blender.as_ref().is_none_or(|b| !b.is_of(&face.model));
+        let Some(face) = faces.iter().filter(needs).find(missing) else { return Ok(()) };
+        let error = match Blender::open(face.model.clone()) {
+            Ok(opened) => {
+                *blender = Some(opened);
+                return Ok(());
             }
-            None => Ok(()),
+            Err(error) => error,
         };
-        if let Err(what) = pasted {
-            let text = format!("what model \"{}\" generated cannot be pasted: {what}", &*face.model.manifest.name);
-            let first = !std::mem::replace(&mut self.state.lock().warned, true);
-            if first {
-                gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
-            } else {
-                gst::debug!(CAT, imp = self, "{text}");
+        drop(blender);
+        self.post_error_message(error.into());
+        Err(gst::FlowError::Error)
+    }
+
+    /// `None` where nothing of `face` is to be shown.
+    fn job<'a>(&self, face: &'a Face, settings: &Settings) -> Option<Job<'a>> {
+        let opacity = opacity(face, settings);
+        match face.generated.as_ref().filter(|_| opacity > 0.0)? {
+            Generated::Warp(warp) => Some(Job::Warp(face, warp)),
+            Generated::Image(patch) => {
+                let wish = Override { blend: settings.blend, feather: settings.feather };
+                let cover = blender::cover(self.blender.lock().as_mut(), face, &wish);
+                match cover {
+                    Ok(cover) if cover.is_empty() => None,
+                    Ok(cover) => {
+                        let detail = blender::detail(&face.model.manifest.facepaste, settings.blend);
+                        let style = image::Style { cover, detail, match_color: settings.match_color, opacity };
+                        Some(Job::Image(face, patch, style))
+                    }
+                    Err(what) => {
+                        self.warn(face, &what);
+                        None
+                    }
+                }
             }
+        }
+    }
+
+    /// Says once on the bus, and then only in the log, why a mouth is not shown.
+    fn warn(&self, face: &Face, what: &str) {
+        let text = format!("what model \"{}\" generated cannot be pasted: {what}", &*face.model.manifest.name);
+        let first = !std::mem::replace(&mut self.state.lock().warned, true);
+        if first {
+            gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
+        } else {
+            gst::debug!(CAT, imp = self, "{text}");
         }
     }
 }

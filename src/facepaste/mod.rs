@@ -5,16 +5,20 @@
 //! only where a mouth is shown, in the frame's own format and at its own resolution; a frame with nothing to paste is not
 //! even mapped.
 
+mod blender;
+mod cover;
 mod debug;
 mod image;
 mod imp;
+mod parsing;
 mod place;
 mod warp;
+mod weights;
 
 use gst::glib;
 use gst::prelude::*;
 
-/// How the border of a generated picture meets the frame.
+/// How a generated picture meets the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstLipsyncFacePasteBlend")]
 pub enum Blend {

@@ -2,6 +2,7 @@
 //! A lip-sync model: a folder with a `model.toml`, and how elements find and share it.
 
 mod context;
+mod gray_png;
 mod lookup;
 pub mod manifest;
 pub mod points;
@@ -16,6 +17,9 @@ pub(crate) use lookup::plugin_folder;
 pub use lookup::{find_folder, set_plugin_file};
 pub use manifest::Manifest;
 pub use values::Name;
+
+use self::manifest::Blend;
+use crate::pixels::GrayImage;
 
 /// The model used where none is named.
 pub const DEFAULT_MODEL: &str = "mouthwarp";
@@ -79,10 +83,7 @@ impl Model {
 
     fn check_files(&self) -> Result<(), ModelError> {
         if self.manifest.lipsyncgen.graph.is_empty() {
-            return Err(ModelError::Invalid(format!(
-                "{}: [lipsyncgen] needs at least one [[lipsyncgen.graph]]",
-                self.folder.join("model.toml").display()
-            )));
+            return Err(self.invalid("[lipsyncgen] needs at least one [[lipsyncgen.graph]]"));
         }
         for graph in &self.manifest.lipsyncgen.graph {
             self.first_file(&graph.file.0, "any backend", |_| true)?;
@@ -90,7 +91,24 @@ impl Model {
         if let Some(encoder) = &self.manifest.audiofeatures.encoder {
             self.first_file(&encoder.files, "any backend", |_| true)?;
         }
-        Ok(())
+        let facepaste = &self.manifest.facepaste;
+        facepaste.check(&self.manifest.lipsyncgen.output).map_err(|what| self.invalid(&what))?;
+        match &facepaste.blend {
+            Some(Blend::Mask { file, .. }) => self.gray_png(file).map(|_| ()),
+            Some(Blend::Parsing(parsing)) => self.file(&parsing.file).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// An error about the manifest.
+    fn invalid(&self, what: &str) -> ModelError {
+        ModelError::Invalid(format!("{}: {what}", self.folder.join("model.toml").display()))
+    }
+
+    /// The grey PNG picture of that name; see [`Model::file`].
+    pub fn gray_png(&self, name: &str) -> Result<GrayImage, ModelError> {
+        let file = self.file(name)?;
+        gray_png::read(&file).map_err(|what| ModelError::Invalid(format!("{}: {what}", file.display())))
     }
 
     /// The first of `files` that is `fit` and there. `whose` says what it must fit.

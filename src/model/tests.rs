@@ -123,7 +123,7 @@ fn mistakes_name_the_key_and_the_line() {
         ("kind = \"image\"", "kind = \"picture\"", "picture", 41),
         ("round = \"truncate\"", "round = \"up\"", "up", 40),
         ("blend = \"hard\"", "blend = \"soft\"", "soft", 47),
-        ("blend = \"hard\"", "blend = \"hard\"\nfeather = 2", "2: expected a number from 0 to 1", 48),
+        ("blend = \"hard\"", "blend = \"hard\"\nfeather = 2", "2: expected a number from 0 to 0.5", 48),
     ];
     let mut wrongly = Vec::new();
     for (right, wrong, expected, line) in mistakes {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A rectangle of samples, held apart from the frame.
 
+use crate::face_meta::RgbImage;
+
 /// `N` values per sample, row after row; as `f32`, because each is interpolated about once. Sample (x, y) of the frame's component (or of a picture, where the corner is 0, 0)
 /// is the tile's (x − corner\[0\], y − corner\[1\]).
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +13,21 @@ pub struct Tile<const N: usize> {
     /// `width + 1`: the last column and the last row are there twice, so that every sample has a neighbour.
     pitch: usize,
     samples: Vec<[f32; N]>,
+}
+
+impl Tile<3> {
+    /// R, G, B of all of `image`; `None` where it is empty or has not as many bytes as its size says.
+    pub fn of_rgb(image: &RgbImage) -> Option<Self> {
+        let &RgbImage { width, height, ref data } = image;
+        if width.checked_mul(height).and_then(|n| n.checked_mul(3)) != Some(data.len()) {
+            return None;
+        }
+        Self::new([0, 0], width, height, |y, row| {
+            for (sample, rgb) in row.iter_mut().zip(data[y * width * 3..].chunks_exact(3)) {
+                *sample = [rgb[0], rgb[1], rgb[2]].map(f32::from);
+            }
+        })
+    }
 }
 
 impl<const N: usize> Tile<N> {

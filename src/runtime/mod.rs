@@ -171,7 +171,8 @@ fn accepts(backend: Backend, file: &Path) -> bool {
 pub fn open(file: &Path, options: &Options) -> Result<SharedSession, RuntimeError> {
     // A test counts the runs of its own session.
     #[cfg(feature = "test-runtime")]
-    if options.backend == Backend::Test {
+    if options.backend == Backend::Test || options.backend == Backend::Auto && file.extension() == Some("toml".as_ref())
+    {
         return Ok(Arc::new(Mutex::new(test::TestSession::open(file, options)?)));
     }
     share::get_or_open(file, options, || match options.backend {

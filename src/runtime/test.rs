@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A runtime for tests. Its "graph" is a TOML file that lists tensors; every output is filled with one value per batch entry,
-//! the mean of the first input stretched from `range` to 0..1, so that a picture's brightness follows the sound.
+//! the mean of the first input stretched from `range` to 0..1, so that a picture's brightness follows the sound. With
+//! `echo = true` an output as large as the first input is that input.
 //!
 //! `device` orders misbehaviour: `delay=MS` before every run, and `error-at=N`, `nan-at=N`, `hang-at=N`, `panic-at=N` in run
 //! N, counted from 0 and without the warm-up.
@@ -19,6 +20,8 @@ struct Graph {
     inputs: Vec<Info>,
     outputs: Vec<Info>,
     range: [f32; 2],
+    #[serde(default)]
+    echo: bool,
 }
 
 /// The first axis is the batch, 0 = any.
@@ -33,6 +36,7 @@ pub struct TestSession {
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
     range: [f32; 2],
+    echo: bool,
     delay: Duration,
     /// What happens in which run.
     orders: Vec<(String, i64)>,
@@ -68,6 +72,7 @@ impl TestSession {
             inputs: infos(graph.inputs),
             outputs: infos(graph.outputs),
             range: graph.range,
+            echo: graph.echo,
             delay,
             orders,
             run: -1,
@@ -130,6 +135,9 @@ impl Session for TestSession {
                 let mut shape: Vec<usize> = info.shape.iter().map(|n| n.unwrap_or(batch)).collect();
                 shape[0] = batch;
                 let entry: usize = shape[1..].iter().product();
+                if self.echo && batch * entry == tensor.data.len() {
+                    return Ok(Tensor::new(shape, tensor.data.clone()));
+                }
                 Ok(Tensor::new(shape, values.iter().flat_map(|v| std::iter::repeat_n(*v, entry)).collect()))
             })
             .collect()
