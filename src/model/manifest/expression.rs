@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The small language in which `rule = "rectangle"` says where a crop's sides are.
 //!
-//!     sum     = product { ("+" | "-") product }
-//!     product = factor { ("*" | "/") factor }
-//!     factor  = number | name | function "(" sum { "," sum } ")" | "(" sum ")" | "-" factor
+//! ```text
+//! sum     = product { ("+" | "-") product }
+//! product = factor { ("*" | "/") factor }
+//! factor  = number | name | function "(" sum { "," sum } ")" | "(" sum ")" | "-" factor
+//! ```
 //!
 //! Names: `x0`, `y0`, … a landmark's coordinates in frame pixels; `min-x`, `max-x`, `min-y`, `max-y` of all landmarks;
 //! `left`, `right`, `top`, `bottom` as far as they are worked out, in this order. Functions: `min(a, b)`, `max(a, b)`,
