@@ -39,7 +39,7 @@ impl Blender {
                 let empty = || ModelError::Invalid(format!("mask = \"{}\": expected a picture, found none", &**file));
                 Files::Mask(Arc::new(weights.ok_or_else(empty)?))
             }
-            Some(manifest::Blend::Parsing(wish)) => Files::Parser(Parser::open(&model, wish)?.into()),
+            Some(manifest::Blend::Parsing(wish)) => Files::Parser(Box::new(Parser::open(&model, wish)?)),
             other => return Err(ModelError::Invalid(format!("{other:?} needs no files"))),
         };
         Ok(Self { model, files })

@@ -269,23 +269,23 @@ mod tests {
     #[test]
     fn a_graph_that_does_not_fit_is_told_what_was_expected() {
         let (input, output) = (info("in", &[0, 3, 16, 8]), info("out", &[1, 5, 0, 0]));
-        assert_eq!(check(&wish(&[0, 4]), std::slice::from_ref(&input), std::slice::from_ref(&output)), Ok(()));
+        let (fits, ok) = ([input.clone()], [output]);
+        assert_eq!(check(&wish(&[0, 4]), &fits, &ok), Ok(()));
         let error = |classes: &[usize], inputs: &[TensorInfo], outputs: &[TensorInfo], expected: &str| {
             let error = check(&wish(classes), inputs, outputs).unwrap_err();
             assert!(error.contains(expected), "{error}");
         };
-        let ok = [output.clone()];
-        error(&[5], std::slice::from_ref(&input), &ok, "classes has 5: expected 0 to 4");
+        error(&[5], &fits, &ok, "classes has 5: expected 0 to 4");
         error(&[0], &[info("x", &[1])], &ok, "parsing.input = \"in\", but the graph has: x (1)");
-        error(&[0], std::slice::from_ref(&input), &[], "parsing.output = \"out\", but the graph has: ");
+        error(&[0], &fits, &[], "parsing.output = \"out\", but the graph has: ");
         error(
             &[0],
             &[info("in", &[1, 3, 8, 16])],
             &ok,
             "in (1, 3, 8, 16) does not fit: [facepaste] parsing makes [1, 3, 16, 8]",
         );
-        error(&[0], &[input.clone(), info("more", &[1])], &ok, "expected a graph with one input");
-        error(&[0], std::slice::from_ref(&input), &[info("out", &[1, 8, 16])], "expected (1, classes, height, width)");
+        error(&[0], &[input, info("more", &[1])], &ok, "expected a graph with one input");
+        error(&[0], &fits, &[info("out", &[1, 8, 16])], "expected (1, classes, height, width)");
     }
 
     #[test]

@@ -139,11 +139,11 @@ fn a_mask_is_the_weight_of_the_generated_or_of_the_original() {
     }
 }
 
-/// The models whose shown part is known in crop fractions.
-/// Whether a place in the crop is covered.
-type Covers = fn([f32; 2]) -> bool;
+/// Whether a place of the crop, in fractions, is shown.
+type Shape = fn([f32; 2]) -> bool;
 
-fn shapes() -> Vec<(TestModel, Covers)> {
+/// Models whose shown part is known.
+fn shapes() -> Vec<(TestModel, Shape)> {
     fn hull([x, y]: [f32; 2]) -> bool {
         let inside = |k: usize| {
             let ([ax, ay], [bx, by]) = (FACE[k], FACE[(k + 1) % 4]);
