@@ -54,11 +54,12 @@ def music(n, rng):
     vibrato, slide = rng.uniform(0, 6), rng.choice([0, 0, 0.2, 1])
     together = rng.choice([1, 4])
     kind = rng.choice(["overtones", "overtones", "pure", "square", "saw"])
-    lowest, breath, drums = rng.choice([24, 55, 110]), rng.choice([0, 0, 0.05, 0.2]), rng.random()
+    lowest, breath, drums = rng.choice([24, 55, 110]), rng.choice([0, 0, 0.05, 0.2]), rng.random() * rng.choice([0, 1])
+    attack, dull = rng.choice([0.001, 0.005, 0.01, 0.03]), rng.uniform(0.7, 2)
     while at < n:
         length = min(int(beat * rng.integers(1, 5)), n - at)
         t = np.arange(length) / SAMPLE_RATE
-        envelope = np.minimum(t / 0.03, 1) * np.minimum(t[::-1] / 0.05, 1) if steady else np.exp(-t * rng.uniform(0.5, 8))
+        envelope = np.minimum(t / 0.03, 1) * np.minimum(t[::-1] / 0.05, 1) if steady else np.minimum(t / attack, 1) * np.exp(-t * rng.uniform(0.5, 8))
         for _ in range(rng.integers(1, together + 1)):
             f = lowest * 2 ** (rng.integers(0, 48) / 12)
             bend = 2 ** (slide * rng.normal() * t / t[-1] if length > 1 else 0 * t)
@@ -70,7 +71,8 @@ def music(n, rng):
             elif kind == "pure":
                 tone = np.sin(phase) + 0.1 * rng.random() * np.sin(2 * phase)
             else:
-                tone = sum(rng.random() / k * np.sin(k * phase) for k in range(1, 9) if f * k < 7000)
+                # As of strings that were struck: what is high fades sooner.
+                tone = sum(rng.random() / k**dull * np.exp(-(k - 1) * t) * np.sin(k * phase) for k in range(1, 9) if f * k < 7000)
             out[at : at + length] += (tone + breath * rng.standard_normal(length)) * envelope
         if rng.random() < drums:
             out[at : at + length] += rng.standard_normal(length) * np.exp(-t * rng.uniform(20, 80)) * 2
@@ -81,7 +83,7 @@ def music(n, rng):
 class Noises:
     """Making noise takes longer than adding it: a stock of pieces, cut at random places."""
 
-    def __init__(self, rng, pieces=200, seconds=8):
+    def __init__(self, rng, pieces=300, seconds=8):
         self.stock = [noise(seconds * SAMPLE_RATE, rng).astype(np.float32) for _ in range(pieces)]
 
     def take(self, n, rng):
