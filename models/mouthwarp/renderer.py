@@ -187,7 +187,7 @@ class Renderer(nn.Module):
         down = (1 - mix) * fall + mix * jaw_field
 
         # Thickness of the lips: fuller when rounded, thinner when spread or pressed.
-        full = (0.30 * round_ - 0.12 * smile * (1 - closure) - 0.13 * closure) * torch.exp(-((us / 0.42) ** 4)) * self.window
+        full = (0.30 * round_ - 0.12 * smile * (1 - closure) - 0.13 * closure) * torch.exp(-(((us / 0.42) ** 2) ** 2)) * self.window
         up = up - full * above * torch.exp(-((above / 0.22) ** 2))
         down = down + full * below * torch.exp(-((below / 0.25) ** 2))
 
@@ -254,6 +254,10 @@ class Renderer(nn.Module):
         inside = torch.stack([u, v, torch.ones_like(u)], 2) @ torch.cat([normal, offset[..., None]], 2).transpose(1, 2)
         return inside.amin(2)
 
+    def shadowed(self, light):
+        """light ** shadow for each colour; the runtime's exp and log are much faster than its powers."""
+        return torch.exp(self.shadow * light.clamp(min=1e-4).log()[:, None])
+
     def mouth_inside(self, landmarks, face, u, v, upper_to, lower_to, rest_mid, drop, spread):
         """The mouth's inside: (n, 4, grid, grid), premultiplied. Lit and tinted by the skin on each side of the mouth."""
         sides = []
@@ -270,7 +274,7 @@ class Renderer(nn.Module):
         skin = sides[0][..., None] * (1 - share) + sides[1][..., None] * share
         luma = (skin * self.luma[None, :, None]).sum(1, keepdim=True).clamp(min=0.03)
         # What the light adds to the skin's own colour, it adds to the teeth's; dark skin is not all shadow.
-        light = 0.82 * (luma / SKIN_LUMA) ** 0.6 * (skin / luma / self.skin) ** 0.25
+        light = 0.82 * torch.exp(0.6 * (luma / SKIN_LUMA).log() + 0.25 * (skin / luma / self.skin).clamp(min=1e-4).log())
 
         below, above = v - upper_to, lower_to - v  # under the upper lip, over the lower lip
         gap = (lower_to - upper_to).clamp(min=0)
@@ -288,10 +292,10 @@ class Renderer(nn.Module):
         teeth = smoothstep((tip - v) / 0.03 + 0.5) * (1 - smoothstep((u.abs() - 0.30) / 0.12))
         shade = (0.72 + 0.28 * smoothstep(below / 0.06)) * (1 - 1.5 * u * u) * (1 - 0.10 * smoothstep(1 - between / 0.14))
         shade = (shade * (1 - 0.35 * round_)).clamp(min=0.05)
-        out = out + (self.enamel * light * shade[:, None] ** self.shadow - out) * teeth[:, None]
+        out = out + (self.enamel * light * self.shadowed(shade) - out) * teeth[:, None]
         # Little light falls through a narrow slit, and the lips shade what is right behind them.
         near = torch.minimum(below, above)
         dark = (0.3 + 0.7 * smoothstep(gap / 0.10)) * (0.6 + 0.4 * smoothstep(near / 0.05))
-        out = out * dark[:, None] ** self.shadow
+        out = out * self.shadowed(dark)
         alpha = (smoothstep(gap / 0.03) * smoothstep(near / 0.03 + 0.6))[:, None]
         return torch.cat([out.clamp(0, 1) * alpha, alpha], 1).reshape(-1, 4, self.grid, self.grid)

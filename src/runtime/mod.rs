@@ -108,7 +108,7 @@ pub struct Options {
     pub backend: Backend,
     /// `cpu`, `cuda:0`, …, or `auto` for the best there is.
     pub device: String,
-    /// Threads per run, 0 = as many as there are cores.
+    /// Threads per run, 0 = as many as there are cores, one for a small graph.
     pub threads: u32,
 }
 
