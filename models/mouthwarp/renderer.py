@@ -162,12 +162,16 @@ class Renderer(nn.Module):
         us = u + (us - u) * smoothstep(inside / 0.25) * self.window
 
         # Curves at every grid point. Beyond the corners all of them run on as one, and calm down.
-        hats = (1 - ((us.clamp(-0.5, 0.5) * (KNOTS - 1))[..., None] - k[:, None] * (KNOTS - 1)).abs()).clamp(min=0)
-        curves = hats @ torch.stack([upper, lower, upper_to, lower_to], 2)
+        at = (us.clamp(-0.5, 0.5) + 0.5) * (KNOTS - 1)
+        knot = at.floor().clamp(max=KNOTS - 2)
+        lines = torch.stack([upper, lower, upper_to, lower_to], 1)
+        lines = torch.cat([lines[..., :-1], lines[..., 1:] - lines[..., :-1]], 1)  # values and slopes from knot to knot
+        lines = lines.gather(2, knot.long()[:, None].expand(-1, 8, -1))
+        curves = lines[:, :4] + lines[:, 4:] * (at - knot)[:, None]
         beyond = torch.exp(-(((us.abs() - 0.5).clamp(min=0) / 0.35) ** 2))
-        upper, lower = curves[..., 0], curves[..., 1]
-        lift = (curves[..., 2] - upper) * beyond * self.window
-        fall = (curves[..., 3] - lower) * beyond * self.window
+        upper, lower = curves[:, 0], curves[:, 1]
+        lift = (curves[:, 2] - upper) * beyond * self.window
+        fall = (curves[:, 3] - lower) * beyond * self.window
         upper_to, lower_to = upper + lift, lower + fall
 
         # The upper side: the lip's own movement, fading out towards the nose.
