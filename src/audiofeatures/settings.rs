@@ -53,7 +53,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")
-                    .blurb("Threads that one run of the encoder may use (0 = as many as there are cores)")
+                    .blurb("Threads that one run of the encoder may use (0 = as many as there are cores, one for a small graph)")
                     .default_value(default.options.threads)
                     .maximum(1024)
                     .mutable_ready()

@@ -159,8 +159,7 @@ pub fn choose(model: &Model, files: &[Name], backend: Backend) -> Result<PathBuf
 fn accepts(backend: Backend, file: &Path) -> bool {
     let is_torch = matches!(file.extension().and_then(|e| e.to_str()), Some("pt" | "pth" | "ts"));
     match backend {
-        Backend::Auto => !is_torch || cfg!(feature = "torch"),
-        Backend::Ort => !is_torch,
+        Backend::Auto | Backend::Ort => !is_torch,
         Backend::Torch => is_torch,
         #[cfg(feature = "test-runtime")]
         Backend::Test => true,
