@@ -8,7 +8,7 @@ use gst_video::VideoFrameRef;
 use super::recipe::Picture;
 use crate::geometry::Affine;
 use crate::model::manifest::Color;
-use crate::pixels::crop_planes;
+use crate::pixels::PlaneCrop;
 use crate::runtime::{self, Element, Options, RuntimeError, SharedSession, Tensor, TensorInfo};
 
 pub struct Graph {
@@ -19,7 +19,15 @@ pub struct Graph {
     outputs: Vec<String>,
     /// Kept from frame to frame so that their memory is.
     tensor: Tensor,
-    planes: Vec<f32>,
+    crop: PlaneCrop,
+}
+
+/// Red, green and blue of what is in the order of `color`, or the other way round.
+fn in_order<T>(color: Color, [first, second, third]: [T; 3]) -> [T; 3] {
+    match color {
+        Color::Rgb => [first, second, third],
+        Color::Bgr => [third, second, first],
+    }
 }
 
 impl Graph {
@@ -54,10 +62,10 @@ impl Graph {
             };
             (input.name.clone(), outputs)
         };
-        let numbers = 3 * width * height;
-        let tensor = Tensor::new([1, 3, height, width], vec![0.0; numbers]);
-        let planes = vec![0.0; numbers];
-        Ok(Self { session, file: file.into(), picture: picture.clone(), input, outputs, tensor, planes })
+        let tensor = Tensor::new([1, 3, height, width], vec![0.0; 3 * width * height]);
+        let by_color = |values: [f32; 3]| in_order(picture.color, values);
+        let crop = PlaneCrop::new(by_color(picture.mean), by_color(picture.std));
+        Ok(Self { session, file: file.into(), picture: picture.clone(), input, outputs, tensor, crop })
     }
 
     /// The outputs for a black picture, as `name (axes)` too: what a check at the start looks at.
@@ -85,22 +93,16 @@ impl Graph {
     ) -> Result<Vec<Tensor>, RuntimeError> {
         let Picture { size, color, mean, std } = &self.picture;
         let (width, height) = (width.min(size.width), height.min(size.height));
-        let planes = &mut self.planes[..3 * width * height];
-        crop_planes(frame, to_frame, width, height, planes);
-        for (c, channel) in self.tensor.data.chunks_exact_mut(size.width * size.height).enumerate() {
-            let plane = match color {
-                Color::Rgb => c,
-                Color::Bgr => 2 - c,
-            };
-            let plane = &planes[plane * width * height..][..width * height];
-            let (mean, std) = (mean[c], std[c]);
-            if (width, height) != (size.width, size.height) {
-                channel.fill((0.0 - mean) / std);
-            }
-            for (to, from) in channel.chunks_exact_mut(size.width).zip(plane.chunks_exact(width)) {
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = (from - mean) / std);
+        let area = size.width * size.height;
+        if (width, height) != (size.width, size.height) {
+            for (c, channel) in self.tensor.data.chunks_exact_mut(area).enumerate() {
+                channel.fill((0.0 - mean[c]) / std[c]);
             }
         }
+        let (first, rest) = self.tensor.data.split_at_mut(area);
+        let (second, third) = rest.split_at_mut(area);
+        let planes = in_order(*color, [first, second, third]);
+        self.crop.cut(frame, to_frame, [width, height], planes, size.width);
         self.run()
     }
 

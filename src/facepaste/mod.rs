@@ -8,6 +8,7 @@
 mod blender;
 mod cover;
 mod debug;
+mod grid;
 mod image;
 mod imp;
 mod parsing;

@@ -34,12 +34,12 @@ impl Place {
         [[left, top], [right, top], [right, bottom], [left, bottom]].map(|p| self.to_frame.apply(p))
     }
 
-    /// A vector of crop fractions, in samples of a component.
-    #[inline]
-    pub fn vector(&self, layout: &Layout, v: [f32; 2]) -> [f32; 2] {
+    /// The map from vectors of crop fractions to vectors of a component's samples.
+    pub fn vectors(&self, layout: &Layout) -> impl Fn([f32; 2]) -> [f32; 2] + use<> {
         let [a, b, _, c, d, _] = self.to_frame.0;
         let [sx, sy] = layout.sub.map(|s| s as f32);
-        [(a * v[0] + b * v[1]) / sx, (c * v[0] + d * v[1]) / sy]
+        let [a, b, c, d] = [a / sx, b / sx, c / sy, d / sy];
+        move |[x, y]| [a * x + b * y, c * x + d * y]
     }
 
     /// From a component's samples (whole numbers are centres) to crop fractions.

@@ -95,7 +95,13 @@ fn sample_row<const N: usize>(components: [Component; N], crop_to_frame: &Affine
     };
     // A line whose ends are inside is inside.
     if ends(&map, x, y, length).is_some_and(|ends| ends.into_iter().all(inside)) {
-        fill(rows, points, |[x, y]| between(&components, [x >> 32, y >> 32].map(|v| v as usize), [1, 1], [x, y]));
+        // A step that the compiler knows saves the looks at each sample's bounds.
+        match components[0].layout.step {
+            1 => fill(rows, points, |point| within::<N, 1>(&components, point)),
+            2 => fill(rows, points, |point| within::<N, 2>(&components, point)),
+            3 => fill(rows, points, |point| within::<N, 3>(&components, point)),
+            _ => fill(rows, points, |point| within::<N, 4>(&components, point)),
+        }
     } else {
         fill(rows, points, |point| clamped(&components, point));
     }
@@ -122,40 +128,40 @@ const WEIGHT_BITS: u32 = 11;
 
 /// The components at a point (sample centres at whole numbers) that may lie beyond the edges, times 2^(2 · WEIGHT_BITS).
 fn clamped<const N: usize>(components: &[Component; N], [x, y]: [Fixed; 2]) -> [u32; N] {
-    let Layout { width, height, .. } = components[0].layout;
-    let split = |v: Fixed, length: usize| {
-        let last = length as Fixed - 1;
-        let v = v.clamp(0, last << 32);
-        ((v >> 32) as usize, (v < last << 32) as usize, v)
-    };
-    let (column, right, x) = split(x, width);
-    let (row, below, y) = split(y, height);
-    between(components, [column, row], [right, below], [x, y])
+    components.map(|Component { data, layout }| {
+        let split = |v: Fixed, length: usize, step: usize| {
+            let last = length as Fixed - 1;
+            let v = v.clamp(0, last << 32);
+            // The next sample, where there is one.
+            ((v >> 32) as usize * step, if v < last << 32 { step } else { 0 }, v)
+        };
+        let (column, right, x) = split(x, layout.width, layout.step);
+        let (row, below, y) = split(y, layout.height, layout.stride);
+        let at = |k: usize| data[row + column + k];
+        between([at(0), at(right)], [at(below), at(below + right)], [x, y])
+    })
 }
 
-/// Between the samples at `corner` and those `next` further to the right and down, by the fractions of x and y.
+/// As [`clamped`], where all four samples around the point are there.
 #[inline(always)]
-fn between<const N: usize>(
-    components: &[Component; N],
-    corner: [usize; 2],
-    next: [usize; 2],
-    point: [Fixed; 2],
-) -> [u32; N] {
+fn within<const N: usize, const STEP: usize>(components: &[Component; N], [x, y]: [Fixed; 2]) -> [u32; N] {
+    components.map(|Component { data, layout }| {
+        let start = (y >> 32) as usize * layout.stride + (x >> 32) as usize * STEP;
+        let pair = |start: usize| {
+            let samples = &data[start..start + STEP + 1];
+            [samples[0], samples[STEP]]
+        };
+        between(pair(start), pair(start + layout.stride), [x, y])
+    })
+}
+
+/// Between four samples, by the fractions of x and y.
+#[inline(always)]
+fn between(top: [u8; 2], bottom: [u8; 2], point: [Fixed; 2]) -> u32 {
     const FULL: u32 = 1 << WEIGHT_BITS;
     let [wx, wy] = point.map(|v| (v >> (32 - WEIGHT_BITS)) as u32 % FULL);
-    let mut values = [0; N];
-    for n in 0..N {
-        let Component { data, layout: Layout { step, stride, .. } } = components[n];
-        let (right, below) = (next[0] * step, next[1] * stride);
-        // One look at the bounds instead of four.
-        let start = corner[1] * stride + corner[0] * step;
-        let samples = &data[start..start + below + right + 1];
-        let at = |k: usize| u32::from(samples[k]);
-        let top = at(0) * (FULL - wx) + at(right) * wx;
-        let bottom = at(below) * (FULL - wx) + at(below + right) * wx;
-        values[n] = top * (FULL - wy) + bottom * wy;
-    }
-    values
+    let [top, bottom] = [top, bottom].map(|[left, right]| u32::from(left) * (FULL - wx) + u32::from(right) * wx);
+    top * (FULL - wy) + bottom * wy
 }
 
 #[cfg(test)]

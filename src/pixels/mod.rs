@@ -27,7 +27,7 @@ pub use crop::{crop_rgb, taps};
 pub use layout::{Component, Layout};
 pub use luma::{GrayImage, luma};
 pub use resample::{Kernel, resample};
-pub use shrink::crop_planes;
+pub use shrink::PlaneCrop;
 pub use tile::Tile;
 pub use walk::{Fixed, ONE, walk};
 

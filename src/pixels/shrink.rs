@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
+use wide::f32x4;
 
 use super::color::ColorMap;
 use super::crop::crop_rgb;
@@ -16,72 +17,107 @@ use crate::geometry::{Affine, Rect};
 /// The frame is shrunk by this at most before pixels are read from it.
 const MAX_FACTOR: usize = 8;
 
-/// Cuts `width` × `height` pixels out of `frame` and writes them to `planes` as all R, then all G, then all B, 0..255.
-///
-/// As [`crop_rgb`], but no sample is left out: where a pixel of the crop is two samples wide or more, the frame is shrunk by
-/// 2, 4 or 8 first, all three components to the same grid, so that one interpolation gives all of a pixel. `planes` must
-/// have room for 3 · `width` · `height` numbers.
-pub fn crop_planes(
-    frame: &VideoFrameRef<&gst::BufferRef>,
-    crop_to_frame: &Affine,
-    width: usize,
-    height: usize,
-    planes: &mut [f32],
-) {
-    let (red, rest) = planes.split_at_mut(width * height);
-    let (green, blue) = rest.split_at_mut(width * height);
-    let mut pixels = red.iter_mut().zip(green).zip(blue);
-    let mut put = |rgb: [f32; 3]| {
-        if let Some(((r, g), b)) = pixels.next() {
-            (*r, *g, *b) = (rgb[0], rgb[1], rgb[2]);
+/// What cuts pictures out of frames and keeps its memory from one to the next.
+pub struct PlaneCrop {
+    /// Of R, G and B: what is written is (value − mean) / std, where values are 0..255.
+    mean: [f32; 3],
+    std: [f32; 3],
+    memory: Vec<[f32; 4]>,
+}
+
+impl PlaneCrop {
+    pub fn new(mean: [f32; 3], std: [f32; 3]) -> Self {
+        Self { mean, std, memory: Vec::new() }
+    }
+
+    /// Cuts `width` × `height` pixels out of `frame` and writes them to the upper left corners of the planes R, G and B, whose
+    /// rows have `pitch` numbers. What the planes have no room for is left out.
+    ///
+    /// As [`crop_rgb`], but no sample is left out: where a pixel of the crop is two samples wide or more, the frame is shrunk
+    /// by 2, 4 or 8 first, all three components to the same grid, so that one interpolation gives all of a pixel.
+    pub fn cut(
+        &mut self,
+        frame: &VideoFrameRef<&gst::BufferRef>,
+        crop_to_frame: &Affine,
+        [width, height]: [usize; 2],
+        planes: [&mut [f32]; 3],
+        pitch: usize,
+    ) {
+        let [red, green, blue] = planes.map(|plane| plane.chunks_mut(pitch.max(1)).take(height));
+        let rows = red.zip(green).zip(blue).enumerate();
+        let (mean, std) = (self.mean, self.std);
+        let normal = |rgb: [f32; 3]| [0, 1, 2].map(|k| (rgb[k] - mean[k]) / std[k]);
+        let Some((factor, small)) = self.shrunk(frame, crop_to_frame, [width, height]) else {
+            let crop = crop_rgb(frame, crop_to_frame, width, height);
+            for (j, ((red, green), blue)) in rows {
+                let pixels = crop.data[j * width * 3..(j + 1) * width * 3].chunks_exact(3);
+                for (((r, g), b), pixel) in red.iter_mut().zip(green).zip(blue).zip(pixels) {
+                    [*r, *g, *b] = normal([pixel[0], pixel[1], pixel[2]].map(f32::from));
+                }
+            }
+            return;
+        };
+        // All three of a pixel's numbers at once: an affine map is its value at 0 and what each component adds.
+        let color = ColorMap::new(frame.info());
+        let four = |[a, b, c]: [f32; 3]| f32x4::from([a, b, c, 0.0]);
+        let zero = four(normal(color.to_rgb([0.0; 3])));
+        let [first, second, third] =
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(|unit| four(normal(color.to_rgb(unit))) - zero);
+        let (black, white) = (four(normal([0.0; 3])), four(normal([255.0; 3])));
+        let (low, high) = (black.fast_min(white), black.fast_max(white));
+        let scale = 1.0 / factor as f32;
+        let map = crop_to_frame.then(&Affine([scale, 0.0, -0.5, 0.0, scale, -0.5]));
+        for (j, ((red, green), blue)) in rows {
+            let points = walk(&map, 0.5, j as f32 + 0.5).take(width);
+            for (((r, g), b), point) in red.iter_mut().zip(green).zip(blue).zip(points) {
+                let [x, y] = point.map(|v| v as f32 * (1.0 / ONE as f32));
+                let [p, q, s, _] = small.between(x, y);
+                let value = zero + first * p + second * q + third * s;
+                [*r, *g, *b, _] = value.fast_max(low).fast_min(high).to_array();
+            }
         }
-    };
-    let Some((factor, small)) = shrunk(frame, crop_to_frame, width, height) else {
-        let crop = crop_rgb(frame, crop_to_frame, width, height);
-        return crop.data.chunks_exact(3).for_each(|p| put([p[0], p[1], p[2]].map(f32::from)));
-    };
-    let color = ColorMap::new(frame.info());
-    let scale = 1.0 / factor as f32;
-    let map = crop_to_frame.then(&Affine([scale, 0.0, -0.5, 0.0, scale, -0.5]));
-    for j in 0..height {
-        for [x, y] in walk(&map, 0.5, j as f32 + 0.5).take(width) {
-            let [x, y] = [x, y].map(|v| v as f32 * (1.0 / ONE as f32));
-            put(color.to_rgb(small.between(x, y)).map(|v| v.clamp(0.0, 255.0)));
-        }
+        self.memory = small.into_memory();
+    }
+
+    /// The part of the frame that the crop lies on, shrunk, and by how much. `None` where it need not be, or cannot.
+    fn shrunk(
+        &mut self,
+        frame: &VideoFrameRef<&gst::BufferRef>,
+        crop_to_frame: &Affine,
+        [width, height]: [usize; 2],
+    ) -> Option<(usize, Tile<4>)> {
+        let [a, b, _, d, e, _] = crop_to_frame.0;
+        let step = a.hypot(d).min(b.hypot(e));
+        let size = [frame.width(), frame.height()].map(|v| v as usize);
+        // NaN is no number of samples either.
+        let fits = |factor: usize| step >= factor as f32 && size.iter().all(|&length| length >= factor);
+        let factor = [MAX_FACTOR, 4, 2].into_iter().find(|&factor| fits(factor))?;
+        let [w, h] = [width as f32, height as f32];
+        let corners = [[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]].map(|p| crop_to_frame.apply(p));
+        let Rect { x, y, w, h } = Rect::around(&corners)?;
+        // Casting saturates, and NaN becomes 0. One block more on each side for the interpolation.
+        let blocks = |low: f32, high: f32, length: usize| {
+            let [low, high] = [low, high].map(|v| (v / factor as f32) as usize);
+            let count = length / factor;
+            let start = low.saturating_sub(1).min(count - 1);
+            start..(high.saturating_add(2)).clamp(start + 1, count)
+        };
+        let (columns, rows) = (blocks(x, x + w, size[0]), blocks(y, y + h, size[1]));
+        let components = Component::of(frame)?;
+        Some((factor, shrink(std::mem::take(&mut self.memory), &components, factor, columns, rows)?))
     }
 }
 
-/// The part of the frame that the crop lies on, shrunk, and by how much. `None` where it need not be, or cannot.
-fn shrunk(
-    frame: &VideoFrameRef<&gst::BufferRef>,
-    crop_to_frame: &Affine,
-    width: usize,
-    height: usize,
-) -> Option<(usize, Tile<3>)> {
-    let [a, b, _, d, e, _] = crop_to_frame.0;
-    let step = a.hypot(d).min(b.hypot(e));
-    let size = [frame.width(), frame.height()].map(|v| v as usize);
-    // NaN is no number of samples either.
-    let fits = |factor: usize| step >= factor as f32 && size.iter().all(|&length| length >= factor);
-    let factor = [MAX_FACTOR, 4, 2].into_iter().find(|&factor| fits(factor))?;
-    let [w, h] = [width as f32, height as f32];
-    let corners = [[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]].map(|p| crop_to_frame.apply(p));
-    let Rect { x, y, w, h } = Rect::around(&corners)?;
-    // Casting saturates, and NaN becomes 0. One block more on each side for the interpolation.
-    let blocks = |low: f32, high: f32, length: usize| {
-        let [low, high] = [low, high].map(|v| (v / factor as f32) as usize);
-        let count = length / factor;
-        let start = low.saturating_sub(1).min(count - 1);
-        start..(high.saturating_add(2)).clamp(start + 1, count)
-    };
-    let (columns, rows) = (blocks(x, x + w, size[0]), blocks(y, y + h, size[1]));
-    Some((factor, shrink(&Component::of(frame)?, factor, columns, rows)?))
-}
-
 /// The means of `factor` × `factor` pixels; the ranges are in such blocks and lie within the frame.
-fn shrink(components: &[Component; 3], factor: usize, columns: Range<usize>, rows: Range<usize>) -> Option<Tile<3>> {
+fn shrink(
+    memory: Vec<[f32; 4]>,
+    components: &[Component; 3],
+    factor: usize,
+    columns: Range<usize>,
+    rows: Range<usize>,
+) -> Option<Tile<4>> {
     let mut sums = vec![0u16; columns.len() * factor];
-    Tile::new([columns.start, rows.start], columns.len(), rows.len(), |y, out| {
+    Tile::new_in(memory, [columns.start, rows.start], columns.len(), rows.len(), |y, out| {
         for (n, component) in components.iter().enumerate() {
             let [across, down] = component.layout.sub.map(|sub| factor / sub);
             let sums = &mut sums[..out.len() * across];
@@ -111,7 +147,7 @@ fn add(sums: &mut [u16], samples: &[u8], step: usize) {
 }
 
 /// Sets value `n` of each of `out` to the sum of `K` of `sums` times `share`.
-fn means<const K: usize>(out: &mut [[f32; 3]], n: usize, sums: &[u16], share: f32) {
+fn means<const K: usize>(out: &mut [[f32; 4]], n: usize, sums: &[u16], share: f32) {
     let (blocks, _) = sums.as_chunks::<K>();
     for (out, block) in out.iter_mut().zip(blocks) {
         out[n] = f32::from(block.iter().sum::<u16>()) * share;
@@ -126,7 +162,10 @@ mod tests {
 
     fn cut(picture: &Picture, map: &Affine, side: usize) -> Vec<f32> {
         let mut planes = vec![-1.0; 3 * side * side];
-        crop_planes(&picture.frame(), map, side, side, &mut planes);
+        let [red, green, blue] = planes
+            .get_disjoint_mut([0..side * side, side * side..2 * side * side, 2 * side * side..3 * side * side])
+            .unwrap();
+        PlaneCrop::new([0.0; 3], [1.0; 3]).cut(&picture.frame(), map, [side, side], [red, green, blue], side);
         planes
     }
 

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A rectangle of samples, held apart from the frame.
 
+use wide::f32x4;
+
 use crate::face_meta::RgbImage;
 
 /// `N` values per sample, row after row; as `f32`, because each is interpolated about once. Sample (x, y) of the frame's component (or of a picture, where the corner is 0, 0)
 /// is the tile's (x − corner\[0\], y − corner\[1\]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tile<const N: usize> {
-    corner: [f32; 2],
-    /// The last sample's coordinates in the tile.
-    last: [f32; 2],
+    /// x, y, 0, 0.
+    corner: f32x4,
+    /// The last sample's coordinates in the tile; 0, 0.
+    last: f32x4,
+    /// How many samples have one before and two behind them, across and down.
+    inner: [u32; 2],
     /// `width + 1`: the last column and the last row are there twice, so that every sample has a neighbour.
     pitch: usize,
     samples: Vec<[f32; N]>,
@@ -36,83 +41,129 @@ impl<const N: usize> Tile<N> {
         corner: [usize; 2],
         width: usize,
         height: usize,
+        fill: impl FnMut(usize, &mut [[f32; N]]),
+    ) -> Option<Self> {
+        Self::new_in(Vec::new(), corner, width, height, fill)
+    }
+
+    /// [`Self::new`] in the memory of an earlier one; what that holds does not matter.
+    pub fn new_in(
+        mut samples: Vec<[f32; N]>,
+        corner: [usize; 2],
+        width: usize,
+        height: usize,
         mut fill: impl FnMut(usize, &mut [[f32; N]]),
     ) -> Option<Self> {
         if width == 0 || height == 0 {
             return None;
         }
         let pitch = width + 1;
-        let mut samples = vec![[0.0; N]; pitch * (height + 1)];
+        samples.resize(pitch * (height + 1), [0.0; N]);
         for (y, row) in samples.chunks_exact_mut(pitch).take(height).enumerate() {
             fill(y, &mut row[..width]);
             row[width] = row[width - 1];
         }
         samples.copy_within((height - 1) * pitch..height * pitch, height * pitch);
-        let [x, y] = corner.map(|c| c as f32);
-        Some(Self { corner: [x, y], last: [(width - 1) as f32, (height - 1) as f32], pitch, samples })
+        let point = |[x, y]: [usize; 2]| f32x4::from([x as f32, y as f32, 0.0, 0.0]);
+        // Casting saturates, and no tile is that large.
+        let inner = [width, height].map(|length| length.saturating_sub(3) as u32);
+        Some(Self { corner: point(corner), last: point([width - 1, height - 1]), inner, pitch, samples })
+    }
+
+    /// The memory, for another tile.
+    pub fn into_memory(self) -> Vec<[f32; N]> {
+        self.samples
     }
 
     /// Between the four samples around (x, y); sample centres are at whole numbers, beyond the edges the tile goes on with
     /// its last samples.
     #[inline(always)]
     pub fn between(&self, x: f32, y: f32) -> [f32; N] {
+        self.at(f32x4::from([x, y, 0.0, 0.0]))
+    }
+
+    /// [`Self::between`] at `point`'s first two numbers.
+    #[inline(always)]
+    pub fn at(&self, point: f32x4) -> [f32; N] {
         // In this order NaN becomes 0.
-        let x = (x - self.corner[0]).max(0.0).min(self.last[0]);
-        let y = (y - self.corner[1]).max(0.0).min(self.last[1]);
-        // By way of i32 because the processor has an instruction for that.
-        let (x0, y0) = (x as i32, y as i32);
-        let (wx, wy) = (x - x0 as f32, y - y0 as f32);
+        let point = (point - self.corner).fast_max(f32x4::ZERO).fast_min(self.last);
+        let ([x0, y0], [wx, wy]) = split(point);
         let start = y0 as usize * self.pitch + x0 as usize;
         let samples = &self.samples[start..start + self.pitch + 2];
         let (a, b, c, d) = (samples[0], samples[1], samples[self.pitch], samples[self.pitch + 1]);
         let mut value = [0.0; N];
         for n in 0..N {
-            let (t, u) = (a[n] + (b[n] - a[n]) * wx, c[n] + (d[n] - c[n]) * wx);
-            value[n] = t + (u - t) * wy;
+            let (left, right) = (a[n] + (c[n] - a[n]) * wy, b[n] + (d[n] - b[n]) * wy);
+            value[n] = left + (right - left) * wx;
         }
         value
     }
 
-    /// As [`Self::between`], from sixteen samples by cubic convolution: fine detail stays, where the mean of neighbours
-    /// would wash it out. May overshoot at an edge. Within two samples of the tile's border it is [`Self::between`].
+    /// As [`Self::at`], from sixteen samples by cubic convolution: fine detail stays, where the mean of neighbours
+    /// would wash it out. May overshoot at an edge. Within two samples of the tile's border it is [`Self::at`].
     #[inline(always)]
-    pub fn between_sharp(&self, x: f32, y: f32) -> [f32; N] {
-        let (u, v) = (x - self.corner[0], y - self.corner[1]);
-        // False for NaN.
-        let inside = u >= 1.0 && v >= 1.0 && u < self.last[0] - 1.0 && v < self.last[1] - 1.0;
-        if !inside {
-            return self.between(x, y);
+    pub fn sharp_at(&self, point: f32x4) -> [f32; N] {
+        let ([x0, y0], [wx, wy]) = split(point - self.corner);
+        // False for NaN, and whatever else is no place in the tile.
+        let within = |at: i32, inner: u32| (at.wrapping_sub(1) as u32) < inner;
+        if !(within(x0, self.inner[0]) && within(y0, self.inner[1])) {
+            return self.at(point);
         }
-        let (x0, y0) = (u as i32, v as i32);
-        let (across, down) = (cubic(u - x0 as f32), cubic(v - y0 as f32));
+        let (across, down) = (cubic(wx), cubic(wy).to_array());
         let start = (y0 as usize - 1) * self.pitch + x0 as usize - 1;
-        let samples = &self.samples[start..start + 3 * self.pitch + 4];
-        let mut value = [0.0; N];
+        let samples = self.samples[start..start + 3 * self.pitch + 4].as_flattened();
+        // Downwards first: N times four numbers that lie next to each other.
+        let mut columns = [f32x4::ZERO; N];
         for (j, share) in down.into_iter().enumerate() {
-            let row = &samples[j * self.pitch..j * self.pitch + 4];
-            for n in 0..N {
-                let mean =
-                    row[0][n] * across[0] + row[1][n] * across[1] + row[2][n] * across[2] + row[3][n] * across[3];
-                value[n] += mean * share;
+            let (fours, _) = samples[j * self.pitch * N..j * self.pitch * N + 4 * N].as_chunks();
+            for (column, &four) in columns.iter_mut().zip(fours) {
+                *column += f32x4::from(four) * share;
+            }
+        }
+        let mut value = [0.0; N];
+        if N == 1 {
+            value[0] = (columns[0] * across).reduce_add();
+        } else {
+            let columns = columns.map(f32x4::to_array);
+            let (columns, _) = columns.as_flattened().as_chunks::<N>();
+            for (column, share) in columns.iter().zip(across.to_array()) {
+                for n in 0..N {
+                    value[n] += column[n] * share;
+                }
             }
         }
         value
     }
 }
 
+/// Whole numbers and fractions of x and y, which are not negative. What is no such number gives no place in any tile.
+#[inline(always)]
+fn split(point: f32x4) -> ([i32; 2], [f32; 2]) {
+    let whole = point.fast_trunc_int();
+    let [x, y, ..] = (point - whole.round_float()).to_array();
+    let [x0, y0, ..] = whole.to_array();
+    ([x0, y0], [x, y])
+}
+
 /// Shares of four neighbours at `t` (0..1) from the second to the third: Keys' kernel (IEEE Trans. ASSP 29, 1981) with the
 /// slope −0.75, which keeps more of the finest detail than his −0.5.
 #[inline(always)]
-fn cubic(t: f32) -> [f32; 4] {
+fn cubic(t: f32) -> f32x4 {
     const A: f32 = -0.75;
-    let s = 1.0 - t;
-    let near = |t: f32| ((A + 2.0) * t - (A + 3.0)) * t * t + 1.0;
-    [A * t * s * s, near(t), near(s), A * s * t * t]
+    // By powers of t, from t³ down.
+    const POLYNOMIALS: [[f32; 4]; 4] =
+        [[A, A + 2.0, -A - 2.0, -A], [-2.0 * A, -A - 3.0, 2.0 * A + 3.0, A], [A, 0.0, -A, 0.0], [0.0, 1.0, 0.0, 0.0]];
+    let [cube, square, line, one] = POLYNOMIALS.map(f32x4::from);
+    ((cube * t + square) * t + line) * t + one
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sharp(tile: &Tile<1>, x: f32, y: f32) -> [f32; 1] {
+        tile.sharp_at(f32x4::from([x, y, 0.0, 0.0]))
+    }
 
     #[test]
     fn between_samples_and_beyond_the_edges() {
@@ -124,7 +175,7 @@ mod tests {
         assert_eq!(tile.between(f32::NAN, f32::INFINITY), [40.0]);
         assert_eq!(tile.between(-1e30, 20.25), [10.0]);
         assert_eq!(Tile::<1>::new([0, 0], 0, 5, |_, _| ()), None);
-        assert_eq!(tile.between_sharp(10.5, 20.5), [70.0]);
+        assert_eq!(sharp(&tile, 10.5, 20.5), [70.0]);
         let one = Tile::new([3, 3], 1, 1, |_, row| row[0] = [7.0]).unwrap();
         assert_eq!(one.between(9.0, 9.0), [7.0]);
     }
@@ -135,12 +186,12 @@ mod tests {
             Tile::new([0, 0], 8, 8, |y, row| row.iter_mut().enumerate().for_each(|(x, s)| *s = [f(x, y)])).unwrap()
         };
         let slope = tile(|x, y| (3 * x + 5 * y) as f32);
-        assert_eq!(slope.between_sharp(3.0, 4.0), [29.0]);
-        assert!((slope.between_sharp(3.5, 4.5)[0] - 33.0).abs() < 1e-3);
-        assert_eq!(slope.between_sharp(0.5, f32::NAN), slope.between(0.5, f32::NAN));
+        assert_eq!(sharp(&slope, 3.0, 4.0), [29.0]);
+        assert!((sharp(&slope, 3.5, 4.5)[0] - 33.0).abs() < 1e-3);
+        assert_eq!(sharp(&slope, 0.5, f32::NAN), slope.between(0.5, f32::NAN));
         // Half way between the samples of stripes four samples wide.
         let stripes = tile(|x, _| [0.0, 1.0, 0.0, -1.0][x % 4]);
-        let (soft, sharp) = (stripes.between(3.5, 4.0)[0], stripes.between_sharp(3.5, 4.0)[0]);
+        let (soft, sharp) = (stripes.between(3.5, 4.0)[0], sharp(&stripes, 3.5, 4.0)[0]);
         assert!(sharp.abs() > 1.2 * soft.abs() && sharp.abs() < 0.75, "{soft} {sharp}");
     }
 }
