@@ -7,7 +7,9 @@
 //!
 //! This file holds `unsafe` code: GStreamer's meta interface is C.
 
+use std::fmt;
 use std::mem;
+use std::ops::Range;
 use std::ptr;
 use std::sync::{Arc, LazyLock};
 
@@ -80,14 +82,57 @@ pub type Patch = RgbImage;
 pub struct Warp {
     pub width: usize,
     pub height: usize,
-    /// Backward displacement dx, dy of the upper side, then of the lower side: 4 planes.
-    pub displacement: Vec<f32>,
+    /// Backward displacement dx, dy of the upper side: 2 planes.
+    pub upper: Values,
+    /// The same of the lower side.
+    pub lower: Values,
     /// Signed distances to the upper and to the lower lip's edge, > 0 inside that side: 2 planes.
-    pub edges: Vec<f32>,
+    pub edges: Values,
     /// Premultiplied R, G, B and alpha, 0..1: 4 planes.
-    pub inner: Vec<f32>,
+    pub inner: Values,
     /// Paste weight 0..1: 1 plane.
-    pub weight: Vec<f32>,
+    pub weight: Values,
+}
+
+/// Numbers, in memory that the faces of a batch share: what a graph yields is not copied for each of them.
+#[derive(Clone)]
+pub struct Values {
+    all: Arc<Vec<f32>>,
+    own: Range<usize>,
+}
+
+impl Values {
+    /// Those of `all` in the range `own`, which must lie within.
+    pub fn part(all: &Arc<Vec<f32>>, own: Range<usize>) -> Self {
+        debug_assert!(own.end <= all.len());
+        Self { all: all.clone(), own }
+    }
+}
+
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Self { own: 0..values.len(), all: Arc::new(values) }
+    }
+}
+
+impl std::ops::Deref for Values {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.all[self.own.clone()]
+    }
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} values", self.len())
+    }
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
+    }
 }
 
 #[derive(Clone, Debug)]

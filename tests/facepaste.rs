@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo, VideoMeta};
-use gstlipsync::face_meta::{Face, FaceMeta, Generated, LANDMARKS, Pose, Reason, RgbImage, Warp};
+use gstlipsync::face_meta::{Face, FaceMeta, Generated, LANDMARKS, Pose, Reason, RgbImage, Values, Warp};
 use gstlipsync::geometry::{Affine, Rect};
 use gstlipsync::model::Model;
 use gstlipsync::pixels::{FORMATS, crop_rgb};
@@ -81,14 +81,16 @@ fn warp(
     inner: impl Fn(f32, f32) -> [f32; 4],
 ) -> Warp {
     let at = |k: usize| ((k % GRID) as f32 / (GRID - 1) as f32, (k / GRID) as f32 / (GRID - 1) as f32);
-    fn planes<const N: usize>(values: impl Fn(usize) -> [f32; N]) -> Vec<f32> {
+    fn planes<const N: usize>(values: impl Fn(usize) -> [f32; N]) -> Values {
         let values: Vec<_> = (0..GRID * GRID).map(values).collect();
-        (0..N).flat_map(|n| values.iter().map(move |v| v[n])).collect()
+        (0..N).flat_map(|n| values.iter().map(move |v| v[n])).collect::<Vec<_>>().into()
     }
+    let displacement = |k: usize| displacement(at(k).0, at(k).1);
     Warp {
         width: GRID,
         height: GRID,
-        displacement: planes(|k| displacement(at(k).0, at(k).1)),
+        upper: planes(|k| [displacement(k)[0], displacement(k)[1]]),
+        lower: planes(|k| [displacement(k)[2], displacement(k)[3]]),
         edges: planes(|k| edges(at(k).0, at(k).1)),
         inner: planes(|k| inner(at(k).0, at(k).1)),
         weight: planes(|k| {
@@ -212,9 +214,8 @@ fn where_the_weight_is_zero_nothing_changes_and_half_of_it_shows_half() {
     // An open mouth everywhere, filled with one colour: every pixel with a weight changes. The columns of the grid have the
     // weight 0, then ½, then 1.
     let mut filled = warp(|_, _| [0.0; 4], |_, _| [-1.0; 2], |_, _| [0.9, 0.9, 0.9, 1.0]);
-    for (k, weight) in filled.weight.iter_mut().enumerate() {
-        *weight *= ((k % GRID) / 6) as f32 / 2.0;
-    }
+    let part = |(k, weight): (usize, &f32)| weight * ((k % GRID) / 6) as f32 / 2.0;
+    filled.weight = filled.weight.iter().enumerate().map(part).collect::<Vec<_>>().into();
     let before = frame(&info, 0);
     let place = square(10.0, 10.0, 96.0, 0.0);
     let after = paste(&info, before.copy_deep().unwrap(), vec![face(place, Some(Generated::Warp(Arc::new(filled))))]);
@@ -428,22 +429,27 @@ fn hostile_results_are_skipped_or_clamped() {
     init();
     let place = square(10.0, 10.0, 40.0, 15.0);
     let good = || shift(0.1, 0.1);
-    let mut warps = vec![
-        Warp { weight: vec![], ..good() },
-        Warp { width: 0, height: 0, displacement: vec![], edges: vec![], inner: vec![], weight: vec![] },
-        Warp {
-            width: 1,
-            height: 1,
-            displacement: vec![0.0; 4],
-            edges: vec![0.0; 2],
-            inner: vec![0.0; 4],
-            weight: vec![1.0],
-        },
-        Warp { width: usize::MAX, ..good() },
-    ];
-    for (field, value) in (0..4).flat_map(|f| [f32::NAN, f32::INFINITY].map(|v| (f, v))) {
+    let filled = |count: usize, value: f32| Values::from(vec![value; count]);
+    let sized = |side: usize, points: usize| Warp {
+        width: side,
+        height: side,
+        upper: filled(2 * points, 0.0),
+        lower: filled(2 * points, 0.0),
+        edges: filled(2 * points, 0.0),
+        inner: filled(4 * points, 0.0),
+        weight: filled(points, 1.0),
+    };
+    let mut warps =
+        vec![Warp { weight: filled(0, 0.0), ..good() }, sized(0, 0), sized(1, 1), Warp { width: usize::MAX, ..good() }];
+    for (field, value) in (0..5).flat_map(|f| [f32::NAN, f32::INFINITY].map(|v| (f, v))) {
         let mut warp = good();
-        [&mut warp.displacement, &mut warp.edges, &mut warp.inner, &mut warp.weight][field][GRID * 8 + 8] = value;
+        let values = [&mut warp.upper, &mut warp.lower, &mut warp.edges, &mut warp.inner, &mut warp.weight]
+            .into_iter()
+            .nth(field);
+        let values = values.unwrap();
+        let mut broken = values.to_vec();
+        broken[GRID * 8 + 8] = value;
+        *values = broken.into();
         warps.push(warp);
     }
     let rgb = |width, height, length| Generated::Image(Arc::new(RgbImage { width, height, data: vec![9; length] }));
@@ -473,10 +479,12 @@ fn hostile_results_are_skipped_or_clamped() {
 
     // Wild numbers and maps: anything may come out, but it does come out.
     let mut wild = good();
-    wild.displacement.iter_mut().enumerate().for_each(|(k, d)| *d = if k % 2 == 0 { 1e30 } else { -1e30 });
-    wild.edges.fill(f32::MAX);
-    wild.inner.fill(-1e20);
-    wild.weight.fill(1e9);
+    let points = GRID * GRID;
+    let jumping = |k: usize| if k.is_multiple_of(2) { 1e30 } else { -1e30 };
+    wild.upper = (0..2 * points).map(jumping).collect::<Vec<_>>().into();
+    wild.lower = wild.upper.clone();
+    (wild.edges, wild.inner) = (filled(2 * points, f32::MAX), filled(4 * points, -1e20));
+    wild.weight = filled(points, 1e9);
     let maps = [f32::NAN, f32::INFINITY, 0.0, 1e-30, 1e30, -1e9, 7.0].map(|v| Affine([v; 6]));
     let maps = maps.into_iter().chain([
         Affine([1e20, 0.0, 0.0, 0.0, 1e20, 0.0]),

@@ -162,7 +162,7 @@ impl Generator {
             .iter()
             .map(|name| known.remove(name).ok_or_else(|| RuntimeError(format!("output \"{name}\" was not made"))))
             .collect::<Result<_, _>>()?;
-        tensors::output(&self.output, &self.sizes, faces.len(), &outputs).map_err(RuntimeError)
+        tensors::output(&self.output, &self.sizes, faces.len(), outputs).map_err(RuntimeError)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::face_meta::{Face, Generated, LANDMARKS, Patch, RgbImage, Warp};
+use crate::face_meta::{Face, Generated, LANDMARKS, Patch, RgbImage, Values, Warp};
 use crate::model::manifest::{Color, Mask, Normal, Output, Picture, Range, Round, Source};
 use crate::runtime::Tensor;
 
@@ -201,28 +201,28 @@ pub fn output_names(output: &Output) -> Vec<&str> {
 }
 
 /// Splits the tensors named by [`output_names`] into what was made for each of `faces` faces. Nothing in them is trusted.
-pub fn output(output: &Output, sizes: &Sizes, faces: usize, tensors: &[Tensor]) -> Result<Vec<Generated>, String> {
+pub fn output(output: &Output, sizes: &Sizes, faces: usize, tensors: Vec<Tensor>) -> Result<Vec<Generated>, String> {
     let names = output_names(output);
     // All values are looked at: that the compiler can vectorise.
     let finite = |tensor: &Tensor| tensor.data.iter().fold(true, |finite, value| finite & value.is_finite());
-    if let Some((name, _)) = names.iter().zip(tensors).find(|(_, tensor)| !finite(tensor)) {
+    if let Some((name, _)) = names.iter().zip(&tensors).find(|(_, tensor)| !finite(tensor)) {
         return Err(format!("output \"{name}\" holds NaN or infinity"));
     }
+    // Each face has so many numbers of tensor `i`.
     let check = |i: usize, axes: [usize; 3]| {
         let [c, h, w] = axes;
         let expected = [faces, c, h, w];
         if tensors[i].shape != expected || tensors[i].data.len() != faces * c * h * w {
             return Err(format!("output \"{}\" has the shape {:?}, expected {expected:?}", names[i], tensors[i].shape));
         }
-        Ok(tensors[i].data.chunks_exact(c * h * w))
+        Ok(c * h * w)
     };
     match output {
         Output::Image { range, round, color, .. } => {
             let (width, height) = (sizes.crop_width, sizes.crop_height);
-            let made = check(0, [3, height, width])?;
-            Ok(made
-                .map(|planes| Generated::Image(Arc::new(to_patch(planes, width, height, *range, *round, *color))))
-                .collect())
+            let size = check(0, [3, height, width])?;
+            let patch = |planes: &[f32]| to_patch(planes, width, height, *range, *round, *color);
+            Ok(tensors[0].data.chunks_exact(size).map(|planes| Generated::Image(Arc::new(patch(planes)))).collect())
         }
         Output::Warp { .. } => {
             let (h, w) = match tensors[0].shape[..] {
@@ -234,24 +234,19 @@ pub fn output(output: &Output, sizes: &Sizes, faces: usize, tensors: &[Tensor]) 
                     ));
                 }
             };
-            let (upper, lower) = (check(0, [2, h, w])?, check(1, [2, h, w])?);
-            let (edges, inner, weight) = (check(2, [2, h, w])?, check(3, [4, h, w])?, check(4, [1, h, w])?);
-            Ok(upper
-                .zip(lower)
-                .zip(edges)
-                .zip(inner)
-                .zip(weight)
-                .map(|((((upper, lower), edges), inner), weight)| {
-                    Generated::Warp(Arc::new(Warp {
-                        width: w,
-                        height: h,
-                        displacement: [upper, lower].concat(),
-                        edges: edges.to_vec(),
-                        inner: inner.to_vec(),
-                        weight: weight.to_vec(),
-                    }))
-                })
-                .collect())
+            for (i, planes) in [2, 2, 2, 4, 1].into_iter().enumerate() {
+                check(i, [planes, h, w])?;
+            }
+            let all: Vec<Arc<Vec<f32>>> = tensors.into_iter().map(|tensor| Arc::new(tensor.data)).collect();
+            let warp = |face: usize| {
+                let part = |i: usize| {
+                    let size = all[i].len() / faces;
+                    Values::part(&all[i], face * size..(face + 1) * size)
+                };
+                let [upper, lower, edges, inner, weight] = std::array::from_fn(part);
+                Generated::Warp(Arc::new(Warp { width: w, height: h, upper, lower, edges, inner, weight }))
+            };
+            Ok((0..faces).map(warp).collect())
         }
     }
 }
@@ -366,7 +361,7 @@ mod tests {
             round: Round::Nearest,
             color: Color::Bgr,
         };
-        match &output(&kind, &SIZES, 1, &[tensor]).unwrap()[0] {
+        match &output(&kind, &SIZES, 1, vec![tensor]).unwrap()[0] {
             Generated::Image(patch) => assert_eq!(**patch, *face().crop),
             other => panic!("{other:?}"),
         }
@@ -381,9 +376,9 @@ mod tests {
             color: Color::Rgb,
         };
         let wrong = Tensor::new([1, 3, 2, 1], vec![0.0; 6]);
-        assert!(output(&kind, &SIZES, 1, &[wrong]).unwrap_err().contains("expected [1, 3, 2, 2]"));
+        assert!(output(&kind, &SIZES, 1, vec![wrong]).unwrap_err().contains("expected [1, 3, 2, 2]"));
         let nan = Tensor::new([1, 3, 2, 2], vec![f32::NAN; 12]);
-        assert!(output(&kind, &SIZES, 1, &[nan]).unwrap_err().contains("NaN"));
+        assert!(output(&kind, &SIZES, 1, vec![nan]).unwrap_err().contains("NaN"));
         let warp = Output::Warp {
             upper: serde_name("u"),
             lower: serde_name("l"),
@@ -392,8 +387,8 @@ mod tests {
             weight: serde_name("w"),
         };
         let grid = |c: usize| Tensor::new([1, c, 4, 4], vec![0.0; c * 16]);
-        assert!(output(&warp, &SIZES, 1, &[grid(2), grid(2), grid(2), grid(4), grid(1)]).is_ok());
-        assert!(output(&warp, &SIZES, 1, &[grid(2), grid(2), grid(2), grid(3), grid(1)]).is_err());
+        assert!(output(&warp, &SIZES, 1, vec![grid(2), grid(2), grid(2), grid(4), grid(1)]).is_ok());
+        assert!(output(&warp, &SIZES, 1, vec![grid(2), grid(2), grid(2), grid(3), grid(1)]).is_err());
     }
 
     fn serde_name(text: &str) -> crate::model::Name {
