@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a frame costs, in CPU time, beside the two networks run alone:
+//! What a frame costs, in CPU time, beside the two networks on their own:
 //!
 //!     cargo bench --bench cost [-- VIDEO [SOUND]]
 //!
 //! The face in VIDEO is scaled to 250 px and put into frames of 720, 1080 and 2160 lines, which are held in memory and
 //! pushed through `facecrop ! lipsyncgen ! facepaste`; decoding, scaling and handing out the frames is not counted. Every
 //! round measures each size, and after it as many runs of the networks' sessions, which are the elements' own: same
-//! batches, same threads. The figures are medians of the rounds. CPU time is user + system of all threads, so it
+//! batches, same threads, both at once. The figures are medians of the rounds. CPU time is user + system of all threads, so it
 //! means something on a busy machine too; the speed is wall time and does not. It runs on Linux.
 //!
 //! Without arguments VIDEO is a clip of the test media, or the demo where these are absent.
@@ -36,10 +36,11 @@ const FACE: f32 = 250.0;
 
 const SIZES: [[u32; 2]; 3] = [[1280, 720], [1920, 1080], [3840, 2160]];
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 
-/// A whole number of batches (8), and of detections (every 25 frames), one of them at full resolution.
-const FRAMES: usize = 200;
+/// A whole number of batches (8), and of detections (every 50 frames); so many that it hardly counts that at the start and at
+/// the end of a round only some of the elements have work.
+const FRAMES: usize = 800;
 
 /// What the rounds of one size of frame gave: ms CPU per frame, but frames per second.
 #[derive(Default)]

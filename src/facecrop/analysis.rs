@@ -22,7 +22,7 @@ use crate::model::manifest::{CropRule, Interpolation};
 use crate::pixels::{Kernel, crop_rgb, resample};
 
 /// Frames from one detection to the next while all is well, …
-const INTERVAL: u64 = 25;
+const INTERVAL: u64 = 50;
 /// … while a face that is followed was not detected, …
 const INTERVAL_MISSED: u64 = 5;
 /// … and while there is no face: a new one should show up soon, yet a stream without faces should cost little.
