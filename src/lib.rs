@@ -12,9 +12,9 @@
 //! | `lipsyncgen` | runs the model on faces and rows | both | the meta, now with the generated mouth |
 //! | `facepaste` | puts the mouth into the frame | video with metas | plain video |
 //!
-//! and `avatarloop` repeats a clip or a picture in front of them.
+//! and `avatarloop` repeats a clip or a picture in front of them. `lipsyncbin` is all of them, wired.
 //!
-//! The elements never import each other. They meet in:
+//! The elements never import each other (but the bin, which makes them). They meet in:
 //!
 //! - [`model`]: the manifest, where models are found, and how elements agree on one,
 //! - [`face_meta`]: what travels with a frame,
@@ -31,6 +31,7 @@ pub mod face_meta;
 mod facecrop;
 mod facepaste;
 pub mod geometry;
+mod lipsyncbin;
 mod lipsyncgen;
 pub mod model;
 pub mod pixels;
@@ -46,7 +47,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     facecrop::register(plugin)?;
     lipsyncgen::register(plugin)?;
     facepaste::register(plugin)?;
-    avatarloop::register(plugin)
+    avatarloop::register(plugin)?;
+    lipsyncbin::register(plugin)
 }
 
 gst::plugin_define!(

@@ -7,4 +7,5 @@ mod common;
 mod encoders;
 mod facecrop;
 mod facepaste;
+mod lipsyncbin;
 mod lipsyncgen;

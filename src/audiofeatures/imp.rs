@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::extractor::Extractor;
 use super::listener::Listener;
-use super::settings::Settings;
+use super::settings::{Settings, properties};
 use super::stream::reach;
 use super::timeline::wait_for;
 use crate::model::manifest::AudioFeatures as Recipe;
@@ -242,7 +242,8 @@ impl ObjectSubclass for AudioFeatures {
 
 impl ObjectImpl for AudioFeatures {
     fn properties() -> &'static [glib::ParamSpec] {
-        Settings::properties()
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties);
+        &PROPERTIES
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {

@@ -41,6 +41,7 @@ mod windows;
 
 use gst::glib;
 use gst::prelude::*;
+pub(crate) use settings::properties;
 
 glib::wrapper! {
     pub struct AudioFeatures(ObjectSubclass<imp::AudioFeatures>) @extends gst::Element, gst::Object;

@@ -388,6 +388,30 @@ fn without_still_rate(mut caps: gst::Caps) -> gst::Caps {
     caps
 }
 
+/// The properties, made anew: a class owns those it is given, and lipsyncbin has them too.
+pub(crate) fn properties() -> Vec<glib::ParamSpec> {
+    let default = Settings::default();
+    vec![
+        glib::ParamSpecEnum::builder_with_default("mode", default.mode)
+            .nick("Mode")
+            .blurb("What follows the end of the clip")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt64::builder("max-memory")
+            .nick("Most memory")
+            .blurb("Bytes of memory for a clip that is repeated; further frames go to a file in the temporary folder")
+            .default_value(default.limits.memory)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt64::builder("max-disk")
+            .nick("Most disk")
+            .blurb("Bytes of the file for what max-memory does not hold of a clip; one that needs more is an error")
+            .default_value(default.limits.disk)
+            .mutable_ready()
+            .build(),
+    ]
+}
+
 #[glib::object_subclass]
 impl ObjectSubclass for AvatarLoop {
     const NAME: &'static str = "GstLipsyncAvatarLoop";
@@ -428,29 +452,8 @@ impl ObjectSubclass for AvatarLoop {
 
 impl ObjectImpl for AvatarLoop {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let default = Settings::default();
-            vec![
-                glib::ParamSpecEnum::builder_with_default("mode", default.mode)
-                    .nick("Mode")
-                    .blurb("What follows the end of the clip")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt64::builder("max-memory")
-                    .nick("Most memory")
-                    .blurb("Bytes of memory for the clip's frames; further ones go to a file in the temporary folder")
-                    .default_value(default.limits.memory)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt64::builder("max-disk")
-                    .nick("Most disk")
-                    .blurb("Bytes of that file; a clip that needs more is an error")
-                    .default_value(default.limits.disk)
-                    .mutable_ready()
-                    .build(),
-            ]
-        });
-        PROPERTIES.as_ref()
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties);
+        &PROPERTIES
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {

@@ -13,6 +13,7 @@ mod store;
 
 use gst::glib;
 use gst::prelude::*;
+pub(crate) use imp::properties;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[repr(i32)]

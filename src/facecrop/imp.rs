@@ -199,6 +199,63 @@ impl FaceCrop {
     }
 }
 
+/// The properties, made anew: a class owns those it is given, and lipsyncbin has them too.
+pub(crate) fn properties() -> Vec<glib::ParamSpec> {
+    vec![
+        glib::ParamSpecString::builder("model")
+            .nick("Model")
+            .blurb(
+                "Name or folder of the lip-sync model that the crops are for. Needed only where no lipsyncgen follows, \
+                 which is asked otherwise",
+            )
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("detector")
+            .nick("Detector")
+            .blurb(
+                "What finds new faces: seeta, or the name or path of a folder with a detector.toml, a landmarks.toml (what \
+                 marks their points) or both",
+            )
+            .default_value(SEETA)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("detect-interval")
+            .nick("Detection interval")
+            .blurb("Look for faces in every so many-th frame; in between they are followed. 0 = as often as needed")
+            .default_value(DEFAULT_DETECT_INTERVAL)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder::<FaceSelect>("face-select")
+            .nick("Choice of faces")
+            .blurb("Which of several faces speaks")
+            .default_value(FaceSelect::default())
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt::builder("min-face-size")
+            .nick("Smallest face")
+            .blurb("Width in pixels of the frame below which a face is left as it is")
+            .minimum(1)
+            .maximum(65_535)
+            .default_value(DEFAULT_MIN_FACE_SIZE)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecFloat::builder("smoothing")
+            .nick("Smoothing")
+            .blurb("How firmly a face that hardly moves is held in place: 0 = not at all, 1 = most. Motion is never held back")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(DEFAULT_SMOOTHING)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("region")
+            .nick("Region")
+            .blurb("Where the face is, as x,y,w,h in pixels, around the face from the brows to the chin; nothing is detected then")
+            .default_value("")
+            .mutable_playing()
+            .build(),
+    ]
+}
+
 #[glib::object_subclass]
 impl ObjectSubclass for FaceCrop {
     const NAME: &'static str = "GstLipsyncFaceCrop";
@@ -208,62 +265,8 @@ impl ObjectSubclass for FaceCrop {
 
 impl ObjectImpl for FaceCrop {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            vec![
-                glib::ParamSpecString::builder("model")
-                    .nick("Model")
-                    .blurb(
-                        "Name or folder of the lip-sync model that the crops are for. Needed only where no lipsyncgen follows, \
-                         which is asked otherwise",
-                    )
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("detector")
-                    .nick("Detector")
-                    .blurb(
-                        "What finds new faces: seeta, or the name or path of a folder with a detector.toml, a landmarks.toml (what \
-                         marks their points) or both",
-                    )
-                    .default_value(SEETA)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("detect-interval")
-                    .nick("Detection interval")
-                    .blurb("Look for faces in every so many-th frame; in between they are followed. 0 = as often as needed")
-                    .default_value(DEFAULT_DETECT_INTERVAL)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder::<FaceSelect>("face-select")
-                    .nick("Choice of faces")
-                    .blurb("Which of several faces speaks")
-                    .default_value(FaceSelect::default())
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecUInt::builder("min-face-size")
-                    .nick("Smallest face")
-                    .blurb("Width in pixels of the frame below which a face is left as it is")
-                    .minimum(1)
-                    .maximum(65_535)
-                    .default_value(DEFAULT_MIN_FACE_SIZE)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecFloat::builder("smoothing")
-                    .nick("Smoothing")
-                    .blurb("How firmly a face that hardly moves is held in place: 0 = not at all, 1 = most. Motion is never held back")
-                    .minimum(0.0)
-                    .maximum(1.0)
-                    .default_value(DEFAULT_SMOOTHING)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecString::builder("region")
-                    .nick("Region")
-                    .blurb("Where the face is, as x,y,w,h in pixels, around the face from the brows to the chin; nothing is detected then")
-                    .default_value("")
-                    .mutable_playing()
-                    .build(),
-            ]
-        });
-        PROPERTIES.as_ref()
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties);
+        &PROPERTIES
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {

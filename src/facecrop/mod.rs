@@ -22,6 +22,7 @@ use std::sync::LazyLock;
 
 use gst::glib;
 use gst::prelude::*;
+pub(crate) use imp::properties;
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("facecrop", gst::DebugColorFlags::empty(), Some("Face finder")));

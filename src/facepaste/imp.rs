@@ -59,6 +59,51 @@ enum Job<'a> {
     Image(&'a Face, &'a Patch, image::Style),
 }
 
+/// The properties, made anew: a class owns those it is given, and lipsyncbin has them too.
+pub(crate) fn properties() -> Vec<glib::ParamSpec> {
+    vec![
+        glib::ParamSpecString::builder("model")
+            .nick("Model")
+            .blurb("The lip-sync model that the mouths must come from: a name, or a folder's path. Not needed; the frames say it")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("blend", Blend::Model)
+            .nick("Blend")
+            .blurb("How a generated picture meets the frame: as [facepaste] of the model says (hard, feather, mask, hull or parsing), or one of the two that need nothing of the model. Models that warp the frame bring their own soft border")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecFloat::builder("feather")
+            .nick("Feather")
+            .blurb("Width of a generated picture's soft border as a fraction of the crop, inside the crop, the hull or the parsed parts; not of blend=hard and of masks, which bring their own. -1 = as the model says")
+            .minimum(-1.0)
+            .maximum(0.5)
+            .default_value(-1.0)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("match-color")
+            .nick("Match color")
+            .blurb("Shift a generated picture's colour so that it has the original's along the border")
+            .default_value(false)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecDouble::builder("opacity")
+            .nick("Opacity")
+            .blurb("How much of the generated mouth is shown: 0 = the untouched frame, 1 = all of it")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(1.0)
+            .controllable()
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("debug")
+            .nick("Debug")
+            .blurb("Draw each face's box, its 68 points and its crop, whose colour says why there is no new mouth: green = there is one, grey = none was made, blue = too small, yellow = turned away, orange = uncertain, black = lost, white = no speech, magenta = late, red = failed")
+            .default_value(false)
+            .mutable_playing()
+            .build(),
+    ]
+}
+
 #[glib::object_subclass]
 impl ObjectSubclass for FacePaste {
     const NAME: &'static str = "GstLipsyncFacePaste";
@@ -68,49 +113,7 @@ impl ObjectSubclass for FacePaste {
 
 impl ObjectImpl for FacePaste {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            vec![
-                glib::ParamSpecString::builder("model")
-                    .nick("Model")
-                    .blurb("The lip-sync model that the mouths must come from: a name, or a folder's path. Not needed; the frames say it")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("blend", Blend::Model)
-                    .nick("Blend")
-                    .blurb("How a generated picture meets the frame: as [facepaste] of the model says (hard, feather, mask, hull or parsing), or one of the two that need nothing of the model. Models that warp the frame bring their own soft border")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecFloat::builder("feather")
-                    .nick("Feather")
-                    .blurb("Width of a generated picture's soft border as a fraction of the crop, inside the crop, the hull or the parsed parts; not of blend=hard and of masks, which bring their own. -1 = as the model says")
-                    .minimum(-1.0)
-                    .maximum(0.5)
-                    .default_value(-1.0)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoolean::builder("match-color")
-                    .nick("Match color")
-                    .blurb("Shift a generated picture's colour so that it has the original's along the border")
-                    .default_value(false)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecDouble::builder("opacity")
-                    .nick("Opacity")
-                    .blurb("How much of the generated mouth is shown: 0 = the untouched frame, 1 = all of it")
-                    .minimum(0.0)
-                    .maximum(1.0)
-                    .default_value(1.0)
-                    .controllable()
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoolean::builder("debug")
-                    .nick("Debug")
-                    .blurb("Draw each face's box, its 68 points and its crop, whose colour says why there is no new mouth: green = there is one, grey = none was made, blue = too small, yellow = turned away, orange = uncertain, black = lost, white = no speech, magenta = late, red = failed")
-                    .default_value(false)
-                    .mutable_playing()
-                    .build(),
-            ]
-        });
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties);
         &PROPERTIES
     }
 

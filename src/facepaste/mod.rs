@@ -18,6 +18,7 @@ mod weights;
 
 use gst::glib;
 use gst::prelude::*;
+pub(crate) use imp::properties;
 
 /// How a generated picture meets the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::generator::{self, Generator};
 use super::mouth::Mouth;
-use super::settings::Settings;
+use super::settings::{Settings, properties};
 use super::stats::Stats;
 use super::watchdog::{Phase, Watchdog};
 use super::window::RowStore;
@@ -305,7 +305,8 @@ impl ObjectSubclass for LipsyncGen {
 
 impl ObjectImpl for LipsyncGen {
     fn properties() -> &'static [glib::ParamSpec] {
-        Settings::properties()
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties);
+        &PROPERTIES
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {

@@ -19,6 +19,7 @@ use std::sync::LazyLock;
 
 use gst::glib;
 use gst::prelude::*;
+pub(crate) use settings::properties;
 
 use crate::runtime::Backend;
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The element's properties and their values.
 
-use std::sync::LazyLock;
-
 use gst::glib;
 use gst::prelude::*;
 
@@ -38,85 +36,83 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    pub fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let default = Settings::default();
-            vec![
-                glib::ParamSpecString::builder("model")
-                    .nick("Model")
-                    .blurb("Name of the lip-sync model, or with a \"/\" the path of its folder (unset = mouthwarp, the default model)")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("backend", default.options.backend)
-                    .nick("Backend")
-                    .blurb("Library that runs the model's graphs")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("device")
-                    .nick("Device")
-                    .blurb("Where the graphs run: cpu, cuda:0, …, or auto for the best there is")
-                    .default_value(Some(default.options.device.as_str()))
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("threads")
-                    .nick("Threads")
-                    .blurb("Threads that one run of a graph may use (0 = as many as there are cores, one for a small graph)")
-                    .default_value(default.options.threads)
-                    .maximum(1024)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("batch-size")
-                    .nick("Batch size")
-                    .blurb("Frames per run of the graphs (0 = eight). A live pipeline always runs one at a time")
-                    .default_value(default.batch_size)
-                    .maximum(64)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecInt64::builder("av-offset")
-                    .nick("A/V offset")
-                    .blurb("Nanoseconds by which the lips move later than the sound (negative = earlier)")
-                    .minimum(-1_000_000_000)
-                    .maximum(1_000_000_000)
-                    .default_value(default.av_offset)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("on-missing", default.on_missing)
-                    .nick("On missing")
-                    .blurb("What a frame shows whose sound or mouth was not there in time")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("on-audio-end", default.on_audio_end)
-                    .nick("On audio end")
-                    .blurb("What happens when the sound ends before the picture")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("on-error", default.on_error)
-                    .nick("On error")
-                    .blurb("What happens when the model fails on a frame")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecUInt64::builder("stall-timeout")
-                    .nick("Stall timeout")
-                    .blurb("Nanoseconds without a frame after which a stall is reported (0 = never)")
-                    .default_value(default.stall_timeout.nseconds())
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("on-stall", default.on_stall)
-                    .nick("On stall")
-                    .blurb("What happens when nothing moves for stall-timeout")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb("Counts of frames (all, generated, passed, late), errors, and inference time per frame in ms")
-                    .read_only()
-                    .build(),
-            ]
-        });
-        PROPERTIES.as_ref()
-    }
+/// The properties, made anew: a class owns those it is given, and lipsyncbin has them too.
+pub(crate) fn properties() -> Vec<glib::ParamSpec> {
+    let default = Settings::default();
+    vec![
+        glib::ParamSpecString::builder("model")
+            .nick("Model")
+            .blurb("Name of the lip-sync model, or with a \"/\" the path of its folder (unset = mouthwarp, the default model)")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("backend", default.options.backend)
+            .nick("Backend")
+            .blurb("Library that runs the model's graphs")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("device")
+            .nick("Device")
+            .blurb("Where the graphs run: cpu, cuda:0, …, or auto for the best there is")
+            .default_value(Some(default.options.device.as_str()))
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("threads")
+            .nick("Threads")
+            .blurb("Threads that one run of a graph may use (0 = as many as there are cores, one for a small graph)")
+            .default_value(default.options.threads)
+            .maximum(1024)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("batch-size")
+            .nick("Batch size")
+            .blurb("Frames per run of the graphs (0 = eight). A live pipeline always runs one at a time")
+            .default_value(default.batch_size)
+            .maximum(64)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecInt64::builder("av-offset")
+            .nick("A/V offset")
+            .blurb("Nanoseconds by which the lips move later than the sound (negative = earlier)")
+            .minimum(-1_000_000_000)
+            .maximum(1_000_000_000)
+            .default_value(default.av_offset)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("on-missing", default.on_missing)
+            .nick("On missing")
+            .blurb("What a frame shows whose sound or mouth was not there in time")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("on-audio-end", default.on_audio_end)
+            .nick("On audio end")
+            .blurb("What happens when the sound ends before the picture")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("on-error", default.on_error)
+            .nick("On error")
+            .blurb("What happens when the model fails on a frame")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt64::builder("stall-timeout")
+            .nick("Stall timeout")
+            .blurb("Nanoseconds without a frame after which a stall is reported (0 = never)")
+            .default_value(default.stall_timeout.nseconds())
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("on-stall", default.on_stall)
+            .nick("On stall")
+            .blurb("What happens when nothing moves for stall-timeout")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Statistics")
+            .blurb("Counts of frames (all, generated, passed, late), errors, and inference time per frame in ms")
+            .read_only()
+            .build(),
+    ]
+}
 
+impl Settings {
     /// GObject has checked the value's type against the ParamSpec.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         const TYPE: &str = "type checked by GObject";

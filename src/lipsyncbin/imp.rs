@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MPL-2.0
+use std::sync::{LazyLock, OnceLock};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::drain::Drain;
+use crate::audiofeatures::{self, AudioFeatures};
+use crate::avatarloop::{self, AvatarLoop, LoopMode};
+use crate::facecrop::{self, FaceCrop};
+use crate::facepaste::{self, FacePaste};
+use crate::lipsyncgen::{self, LipsyncGen};
+use crate::pixels;
+
+/// What an application sends to interrupt a speech.
+const INTERRUPT: &str = "lipsync-interrupt";
+
+/// Frames that are cropped while the graphs run: a batch.
+const CROPPED: u32 = 8;
+
+/// Frames between pasting and what follows, which may then work at the same time.
+const PASTED: u32 = 2;
+
+/// The name of avatarloop's `mode` here.
+const LOOP: &str = "loop";
+
+/// The elements inside.
+struct Parts {
+    /// Those whose properties the bin has. Where several have one, the first is asked for it.
+    all: [gst::Element; 5],
+    /// The queues that hold sound: on its way out, and on its way to the features.
+    drains: [Drain; 2],
+}
+
+impl Parts {
+    /// Those that have the bin's property `name`, and its name there.
+    fn with<'a>(&'a self, name: &'a str) -> (impl Iterator<Item = &'a gst::Element>, &'a str) {
+        let name = if name == LOOP { "mode" } else { name };
+        // The other parts learn the model from the generator.
+        let count = if name == "model" { 1 } else { self.all.len() };
+        (self.all.iter().filter(move |part| part.has_property(name)).take(count), name)
+    }
+}
+
+pub struct LipsyncBin {
+    video_sink: gst::GhostPad,
+    audio_sink: gst::GhostPad,
+    video_src: gst::GhostPad,
+    audio_src: gst::GhostPad,
+    /// What is missing where they could not be made.
+    parts: OnceLock<Result<Parts, glib::BoolError>>,
+}
+
+impl LipsyncBin {
+    fn parts(&self) -> Option<&Parts> {
+        self.parts.get()?.as_ref().ok()
+    }
+
+    /// Makes the elements, links them, and lets the pads lead to them.
+    fn build(&self) -> Result<Parts, glib::BoolError> {
+        let bin = self.obj();
+        let make = |factory: &str, name: &str| gst::ElementFactory::make(factory).name(name).build();
+        let queue = |name: &str, frames: u32| {
+            let queue = make("queue", name)?;
+            queue.set_property("max-size-buffers", frames);
+            queue.set_property("max-size-bytes", 0u32);
+            queue.set_property("max-size-time", 0u64);
+            Ok::<_, glib::BoolError>(queue)
+        };
+        let avatar: gst::Element = glib::Object::builder::<AvatarLoop>().property("name", "loop").build().upcast();
+        let crop: gst::Element = glib::Object::builder::<FaceCrop>().property("name", "crop").build().upcast();
+        let generator: gst::Element =
+            glib::Object::builder::<LipsyncGen>().property("name", "generator").build().upcast();
+        let paste: gst::Element = glib::Object::builder::<FacePaste>().property("name", "paste").build().upcast();
+        let features: gst::Element =
+            glib::Object::builder::<AudioFeatures>().property("name", "features").build().upcast();
+        let (cropped, pasted) = (queue("cropped", CROPPED)?, queue("pasted", PASTED)?);
+        let (tee, heard, leaving) = (make("tee", "sound")?, make("queue", "heard")?, queue("leaving", 0)?);
+        // Nobody needs to take the sound.
+        tee.set_property("allow-not-linked", true);
+        let (convert, resample) = (make("audioconvert", "convert")?, make("audioresample", "resample")?);
+
+        let video = [&avatar, &crop, &cropped, &generator, &paste, &pasted];
+        let audio = [&tee, &heard, &convert, &resample, &features];
+        bin.add_many(video.into_iter().chain(audio).chain([&leaving]))?;
+        gst::Element::link_many(video)?;
+        gst::Element::link_many(audio)?;
+        tee.link(&leaving)?;
+        features.link_pads(Some("src"), &generator, Some("features"))?;
+        let ends = [
+            (&self.video_sink, &avatar, "sink"),
+            (&self.audio_sink, &tee, "sink"),
+            (&self.video_src, &pasted, "src"),
+            (&self.audio_src, &leaving, "src"),
+        ];
+        for (ghost, element, pad) in ends {
+            let target =
+                element.static_pad(pad).ok_or_else(|| glib::bool_error!("{} has no pad {pad}", element.name()))?;
+            ghost.set_target(Some(&target))?;
+        }
+        let drains = [Drain::of(&leaving), Drain::of(&heard)];
+        Ok(Parts { all: [generator, features, crop, paste, avatar], drains })
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for LipsyncBin {
+    const NAME: &'static str = "GstLipsyncBin";
+    type Type = super::LipsyncBin;
+    type ParentType = gst::Bin;
+
+    fn with_class(class: &Self::Class) -> Self {
+        // The templates are those this class registers below.
+        let ghost = |name: &str| {
+            let template = class.pad_template(name).expect("the template is registered");
+            gst::GhostPad::builder_from_template(&template).name(name).build()
+        };
+        Self {
+            video_sink: ghost("video_sink"),
+            audio_sink: ghost("audio_sink"),
+            video_src: ghost("video_src"),
+            audio_src: ghost("audio_src"),
+            parts: OnceLock::new(),
+        }
+    }
+}
+
+impl ObjectImpl for LipsyncBin {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let own = [
+                glib::ParamSpecEnum::builder_with_default(LOOP, LoopMode::default())
+                    .nick("Loop")
+                    .blurb("How the picture goes on after its end: a clip, or a still picture, becomes one without end")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt64::builder("latency")
+                    .nick("Latency")
+                    .blurb("Nanoseconds that computing a frame may take in a live pipeline, on top of what the model looks ahead")
+                    .mutable_playing()
+                    .build(),
+            ];
+            let parts = [
+                lipsyncgen::properties(),
+                audiofeatures::properties(),
+                facecrop::properties(),
+                facepaste::properties(),
+                avatarloop::properties(),
+            ];
+            let mut properties: Vec<glib::ParamSpec> = own.into();
+            for spec in parts.into_iter().flatten().filter(|spec| spec.name() != "mode") {
+                if properties.iter().all(|known| known.name() != spec.name()) {
+                    properties.push(spec);
+                }
+            }
+            properties
+        });
+        &PROPERTIES
+    }
+
+    fn signals() -> &'static [glib::subclass::Signal] {
+        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
+            vec![
+                glib::subclass::Signal::builder("interrupt")
+                    .action()
+                    .class_handler(|values| {
+                        if let Some(bin) = values.first().and_then(|bin| bin.get::<super::LipsyncBin>().ok()) {
+                            let event = gst::event::CustomDownstreamOob::new(gst::Structure::new_empty(INTERRUPT));
+                            bin.imp().audio_sink.send_event(event);
+                        }
+                        None
+                    })
+                    .build(),
+            ]
+        });
+        &SIGNALS
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let Some(parts) = self.parts() else { return };
+        let (parts, name) = parts.with(pspec.name());
+        parts.for_each(|part| part.set_property_from_value(name, value));
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let Some(parts) = self.parts() else { return pspec.default_value().clone() };
+        let (mut parts, name) = parts.with(pspec.name());
+        parts.next().map_or_else(|| pspec.default_value().clone(), |part| part.property_value(name))
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let bin = self.obj();
+        // Filled only here.
+        let _ = self.parts.set(self.build());
+        let interrupted = bin.downgrade();
+        self.audio_sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let Some(gst::PadProbeData::Event(event)) = &info.data
+                && event.has_name(INTERRUPT)
+                && let Some(bin) = interrupted.upgrade()
+                && let Some(parts) = bin.imp().parts()
+            {
+                // The sound of the speech that ends here is not heard, and does not move the lips, any more.
+                parts.drains.iter().for_each(Drain::empty);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        for pad in [&self.video_sink, &self.audio_sink, &self.video_src, &self.audio_src] {
+            // The element is new and has no pads, so this cannot fail.
+            let _ = bin.add_pad(pad);
+        }
+    }
+}
+
+impl GstObjectImpl for LipsyncBin {}
+
+impl ElementImpl for LipsyncBin {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Lip-sync bin",
+                "Generic/Bin/Effect/Video",
+                "Makes the face in a picture speak a sound: all of the plugin's elements, wired, with queues that fit",
+                "The gst-plugin-lipsync developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let (video, audio) = (pixels::caps(), gst::Caps::new_empty_simple("audio/x-raw"));
+            [
+                ("video_sink", gst::PadDirection::Sink, &video),
+                ("audio_sink", gst::PadDirection::Sink, &audio),
+                ("video_src", gst::PadDirection::Src, &video),
+                ("audio_src", gst::PadDirection::Src, &audio),
+            ]
+            .into_iter()
+            // Building a template fails only where its name and presence contradict each other.
+            .map(|(name, way, caps)| gst::PadTemplate::new(name, way, gst::PadPresence::Always, caps).unwrap())
+            .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::NullToReady
+            && let Some(Err(error)) = self.parts.get()
+        {
+            gst::element_imp_error!(
+                self,
+                gst::CoreError::MissingPlugin,
+                ("lipsyncbin could not be put together: {error}. GStreamer's own plugins (base and good) are needed")
+            );
+            return Err(gst::StateChangeError);
+        }
+        let success = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady
+            && let Some(parts) = self.parts()
+        {
+            parts.drains.iter().for_each(Drain::reset);
+        }
+        Ok(success)
+    }
+}
+
+impl BinImpl for LipsyncBin {}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MPL-2.0
+//! lipsyncbin: everything between a decoder and an encoder.
+//!
+//! ```text
+//! video_sink ─► avatarloop ─► facecrop ─► queue ─► lipsyncgen ─► facepaste ─► queue ─► video_src
+//! audio_sink ─► tee ─► queue ─► audioconvert ─► audioresample ─► audiofeatures ─┘
+//!                └───► queue ─────────────────────────────────────────────────────► audio_src
+//! ```
+//!
+//! The sound leaves as it came. How much of it waits is up to the picture: the queue on its way out has no limit of its own,
+//! because the branch to the features, which has one, holds it back.
+//!
+//! `gst-launch-1.0 uridecodebin uri=file:///tmp/face.mp4 name=d ! videoconvert ! b.video_sink  uridecodebin uri=file:///tmp/voice.wav !
+//! b.audio_sink  lipsyncbin name=b loop=pingpong on-audio-end=eos  b.video_src ! autovideosink  b.audio_src ! autoaudiosink`
+
+mod drain;
+mod imp;
+
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    pub struct LipsyncBin(ObjectSubclass<imp::LipsyncBin>) @extends gst::Bin, gst::Element, gst::Object, @implements gst::ChildProxy;
+}
+
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(Some(plugin), "lipsyncbin", gst::Rank::NONE, LipsyncBin::static_type())
+}

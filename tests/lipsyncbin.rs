@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MPL-2.0
+//! lipsyncbin in real pipelines, with the project's demo.
+
+use gst::prelude::*;
+
+use crate::common::init;
+
+const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(60);
+const MS: u64 = 1_000_000;
+
+fn demo(name: &str) -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/demo/").to_owned() + name
+}
+
+fn launch(description: &str) -> gst::Pipeline {
+    init();
+    gst::parse::launch(description).unwrap().downcast().unwrap()
+}
+
+/// Plays to the end.
+fn finish(pipeline: &gst::Pipeline) {
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = pipeline.bus().unwrap().timed_pop_filtered(PATIENCE, &ends);
+    let message = message.unwrap_or_else(|| panic!("no end after {PATIENCE}"));
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+}
+
+fn stat(bin: &gst::Element, name: &str) -> u64 {
+    bin.property::<gst::Structure>("stats").get(name).unwrap()
+}
+
+/// What leaves a pad, byte for byte.
+fn collect(pad: &gst::Pad) -> std::sync::Arc<parking_lot::Mutex<Vec<u8>>> {
+    let bytes = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let all = bytes.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(map) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
+            all.lock().extend_from_slice(&map);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    bytes
+}
+
+#[test]
+fn between_a_decoder_and_an_encoder_with_a_long_look_ahead() {
+    let out = std::env::temp_dir().join(format!("lipsyncbin-{}.mp4", std::process::id()));
+    // x264enc keeps some 50 frames back, two seconds, before the muxer gets the first.
+    let pipeline = launch(&format!(
+        "filesrc location={} ! decodebin ! videoconvert ! b.video_sink \
+         filesrc location={} ! decodebin name=voice ! audioconvert ! b.audio_sink \
+         lipsyncbin name=b loop=pingpong on-audio-end=eos on-error=fail on-stall=error stall-timeout=20000000000 \
+         b.video_src ! x264enc speed-preset=ultrafast rc-lookahead=50 ! mp4mux name=m ! filesink location={} \
+         b.audio_src ! audioconvert ! audioresample ! avenc_aac ! m.",
+        demo("face.mp4"),
+        demo("voice.wav"),
+        out.display()
+    ));
+    let bin = pipeline.by_name("b").unwrap();
+    let sound = [collect(&bin.static_pad("audio_sink").unwrap()), collect(&bin.static_pad("audio_src").unwrap())];
+    finish(&pipeline);
+    pipeline.set_state(gst::State::Null).unwrap();
+    let size = std::fs::metadata(&out).map(|m| m.len()).unwrap_or(0);
+    std::fs::remove_file(&out).unwrap();
+    assert!(size > 10_000, "{size} bytes");
+    let (frames, generated) = (stat(&bin, "frames"), stat(&bin, "generated"));
+    assert!(frames > 50 && generated * 10 > frames * 9, "{generated} of {frames} frames");
+    assert!(!sound[0].lock().is_empty() && *sound[0].lock() == *sound[1].lock(), "the sound has changed");
+}
+
+/// Frames so large that a queue of default size holds one of them.
+#[test]
+fn large_frames_and_no_face() {
+    let pipeline = launch(
+        "videotestsrc num-buffers=40 pattern=black ! video/x-raw,format=RGBA,width=1920,height=1080,framerate=25/1 ! b.video_sink \
+         audiotestsrc num-buffers=100 samplesperbuffer=441 ! b.audio_sink \
+         lipsyncbin name=b b.video_src ! fakesink name=video b.audio_src ! fakesink name=audio",
+    );
+    finish(&pipeline);
+    assert_eq!(stat(&pipeline.by_name("b").unwrap(), "frames"), 40);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn the_sound_need_not_be_taken() {
+    let pipeline = launch(
+        "videotestsrc num-buffers=10 ! b.video_sink audiotestsrc num-buffers=50 ! b.audio_sink lipsyncbin name=b b.video_src ! fakesink",
+    );
+    finish(&pipeline);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn properties_are_those_of_the_parts() {
+    init();
+    let bin = gst::ElementFactory::make("lipsyncbin").build().unwrap();
+    let part = |name: &str| bin.clone().downcast::<gst::Bin>().unwrap().by_name(name).unwrap();
+    for (name, value, owner, own) in [
+        ("model", "wav2lip", "generator", "model"),
+        ("device", "cpu", "generator", "device"),
+        ("device", "cpu", "features", "device"),
+        ("batch-size", "4", "generator", "batch-size"),
+        ("latency", "40000000", "generator", "latency"),
+        ("on-audio-end", "eos", "generator", "on-audio-end"),
+        ("silence-threshold", "-40", "features", "silence-threshold"),
+        ("face-select", "all", "crop", "face-select"),
+        ("region", "1,2,30,40", "crop", "region"),
+        ("feather", "0.25", "paste", "feather"),
+        ("loop", "pingpong", "loop", "mode"),
+        ("max-memory", "1000000", "loop", "max-memory"),
+    ] {
+        bin.set_property_from_str(name, value);
+        let (outer, inner) = (bin.property_value(name), part(owner).property_value(own));
+        assert_eq!(format!("{outer:?}"), format!("{inner:?}"), "{name}");
+        let text = inner.serialize().unwrap().replace(['"', '\\'], "");
+        let number = |text: &str| text.parse::<f64>().ok();
+        assert!(
+            text == value || number(&text).is_some_and(|n| Some(n) == number(value)),
+            "{name}: {text}, not {value}"
+        );
+    }
+    // Every other property of the parts is there too.
+    for part in ["generator", "features", "crop", "paste"].map(part) {
+        for spec in part.list_properties().iter().filter(|spec| spec.owner_type() == part.type_()) {
+            assert!(bin.has_property(spec.name()), "{} of {}", spec.name(), part.name());
+        }
+    }
+}
+
+/// What waits of the old speech is not heard; what comes after is, from its first sample.
+#[test]
+fn an_interruption_empties_the_queues() {
+    let pipeline = launch(
+        "appsrc name=picture format=time caps=video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! b.video_sink \
+         appsrc name=voice format=time caps=audio/x-raw,format=S16LE,layout=interleaved,channels=1,rate=16000 ! b.audio_sink \
+         lipsyncbin name=b b.video_src ! fakesink async=false sync=false \
+         b.audio_src ! appsink name=sound sync=false max-buffers=1",
+    );
+    let find = |name: &str| pipeline.by_name(name).unwrap();
+    let (voice, sound): (gst_app::AppSrc, gst_app::AppSink) =
+        (find("voice").downcast().unwrap(), find("sound").downcast().unwrap());
+    // 100 ms of one value.
+    let speech = |number: u64, value: u8| {
+        let mut buffer = gst::Buffer::from_slice(vec![value; 3200]);
+        let inner = buffer.get_mut().unwrap();
+        inner.set_pts(gst::ClockTime::from_nseconds(number * 100 * MS));
+        inner.set_duration(gst::ClockTime::from_nseconds(100 * MS));
+        buffer
+    };
+    let heard = || {
+        let sample = sound.try_pull_sample(PATIENCE).expect("sound comes out");
+        let buffer = sample.buffer().unwrap();
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        (buffer.map_readable().unwrap()[0], discont)
+    };
+    pipeline.set_state(gst::State::Playing).unwrap();
+    (0..8).for_each(|k| _ = voice.push_buffer(speech(k, 1)).unwrap());
+    assert_eq!(heard().0, 1);
+    let bin = find("b");
+    let queue = bin.clone().downcast::<gst::Bin>().unwrap().by_name("leaving").unwrap();
+    // The sink holds one buffer, the queue's thread another; the rest waits.
+    let start = std::time::Instant::now();
+    while queue.property::<u32>("current-level-buffers") < 5 && start.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bin.emit_by_name::<()>("interrupt", &[]);
+    (20..24).for_each(|k| _ = voice.push_buffer(speech(k, 2)).unwrap());
+    let mut old = 0;
+    let first = loop {
+        match heard() {
+            (1, _) => old += 1,
+            other => break other,
+        }
+    };
+    assert_eq!(first, (2, true), "the new speech begins with a discontinuity");
+    assert!(old <= 2, "{old} buffers of the old speech came after the interruption");
+    assert_eq!((0..3).map(|_| heard()).collect::<Vec<_>>(), [(2, false); 3]);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
