@@ -77,8 +77,6 @@ impl LipsyncBin {
             glib::Object::builder::<AudioFeatures>().property("name", "features").build().upcast();
         let (cropped, pasted) = (queue("cropped", CROPPED)?, queue("pasted", PASTED)?);
         let (tee, heard, leaving) = (make("tee", "sound")?, make("queue", "heard")?, queue("leaving", 0)?);
-        // Nobody needs to take the sound.
-        tee.set_property("allow-not-linked", true);
         let (convert, resample) = (make("audioconvert", "convert")?, make("audioresample", "resample")?);
 
         let video = [&avatar, &crop, &cropped, &generator, &paste, &pasted];
@@ -99,9 +97,36 @@ impl LipsyncBin {
                 element.static_pad(pad).ok_or_else(|| glib::bool_error!("{} has no pad {pad}", element.name()))?;
             ghost.set_target(Some(&target))?;
         }
+        take_any(&heard);
+        drop_unwanted(&leaving, &self.audio_src);
         let drains = [Drain::of(&leaving), Drain::of(&heard)];
         Ok(Parts { all: [generator, features, crop, paste, avatar], drains })
     }
+}
+
+/// What the features want is nothing that the sound should be chosen by: it is converted for them. Without this a source that
+/// can make any sound makes 16 kHz mono, and that is what leaves.
+fn take_any(queue: &gst::Element) {
+    let Some(pad) = queue.static_pad("sink") else { return };
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM | gst::PadProbeType::PUSH, |pad, info| {
+        let Some(query) = info.query_mut() else { return gst::PadProbeReturn::Ok };
+        let gst::QueryViewMut::Caps(query) = query.view_mut() else { return gst::PadProbeReturn::Ok };
+        let any = gst::Caps::new_empty_simple("audio/x-raw");
+        let answer = query.filter().map_or_else(|| any.clone(), |filter| any.intersect(filter));
+        let answer = pad.pad_template_caps().intersect(&answer);
+        query.set_result(&answer);
+        gst::PadProbeReturn::Handled
+    });
+}
+
+/// Nobody needs to take the sound: what comes out of `queue` while `end` is not linked is thrown away.
+fn drop_unwanted(queue: &gst::Element, end: &gst::GhostPad) {
+    let Some(pad) = queue.static_pad("src") else { return };
+    let end = end.downgrade();
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, _| {
+        let wanted = end.upgrade().is_some_and(|end| end.is_linked());
+        if wanted { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+    });
 }
 
 #[glib::object_subclass]

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MPL-2.0
+# shellcheck shell=bash
+# What live-rtmp.sh, live-srt.sh, live-hls.sh and preview.sh have in common; they source it. It reads their arguments and makes the array
+# `talker`: the beginning of a pipeline in which a face speaks, live and without end. What follows takes b.video_src and b.audio_src.
+#
+#   FACE ──────────────► b.video_sink ┐             ┌ b.video_src
+#                                     ├ lipsyncbin ─┤
+#   silence + VOICE ───► b.audio_sink ┘             └ b.audio_src
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+me=$(basename -- "$0")
+
+say() { printf '%s: %s\n' "$me" "$*" >&2; }
+misused() {
+    say "$* ($me --help tells more)"
+    exit 2
+}
+fail() {
+    say "$*"
+    exit 1
+}
+
+# A value in the syntax of pipelines.
+quoted() {
+    local value=${1//\\/\\\\}
+    printf '"%s"' "${value//\"/\\\"}"
+}
+
+# usage WHERE-TO WHAT: prints how the script is called.
+usage() {
+    cat << END
+usage: $me [OPTION]... FACE VOICE${1:+ $1}
+
+$2
+
+  FACE     a video or a picture, repeated back and forth, or a camera (/dev/video0)
+  VOICE    a sound file, spoken once, after which the face is silent; or "mic" for the microphone
+
+  --model NAME      the lip-sync model: a name, or the path of its folder
+  --detector NAME   how faces are found (property detector of facecrop)
+  --device NAME     where the model runs: cpu, cuda:0, … (property device of lipsyncgen)
+  -h, --help        this text
+END
+}
+
+# read_arguments WHERE-TO WHAT ARGUMENT...: sets `to` to the last of them, where WHERE-TO names one, and makes `talker`.
+read_arguments() {
+    local where=$1 what=$2 options=() names=()
+    shift 2
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --model | --detector | --device)
+                [ -n "${2:-}" ] || misused "$1 needs a value"
+                options+=("${1#--}=$(quoted "$2")")
+                shift
+                ;;
+            -h | --help)
+                usage "$where" "$what"
+                exit
+                ;;
+            -?*) misused "unknown option $1" ;;
+            *) names+=("$1") ;;
+        esac
+        shift
+    done
+    local expected=2
+    [ -z "$where" ] || expected=3
+    [ ${#names[@]} -eq $expected ] || misused "expected FACE VOICE${where:+ $where}, found ${#names[@]} argument(s)"
+    # shellcheck disable=SC2034 # for those who source this
+    to=${names[2]:-}
+    make_talker "${names[0]}" "${names[1]}" "${options[@]}"
+}
+
+make_talker() {
+    local face=$1 voice=$2 picture sound file
+    shift 2
+    for file in "$face" "$voice"; do
+        [ "$file" = mic ] || [ -r "$file" ] || fail "$file: there is no such file, or it cannot be read"
+    done
+    if [ -c "$face" ]; then
+        picture=(v4l2src device="$(quoted "$face")")
+    else
+        picture=(filesrc location="$(quoted "$face")" ! decodebin "caps=video/x-raw(ANY)" expose-all-streams=false)
+    fi
+    if [ "$voice" = mic ]; then
+        sound=(autoaudiosrc)
+    else
+        sound=(filesrc location="$(quoted "$voice")" ! decodebin "caps=audio/x-raw(ANY)" expose-all-streams=false)
+    fi
+    # Encoders want even sizes. A frame more of latency is for computing on a busy machine. The silence makes the pipeline live, and its sound endless; the voice begins a second later, when
+    # everything is under way.
+    # shellcheck disable=SC2034,SC2054 # for those who source this; the commas belong to caps
+    talker=(
+        "${picture[@]}" ! videoconvert ! videoscale add-borders=true ! videorate
+        ! 'video/x-raw,format=I420,width=[16,8192,2],height=[16,8192,2],pixel-aspect-ratio=1/1,framerate=25/1' ! b.video_sink
+
+        audiotestsrc is-live=true wave=silence ! 'audio/x-raw,rate=48000,channels=2' ! audiomixer name=voice sink_1::offset=1000000000
+        ! b.audio_sink
+        "${sound[@]}" ! audioconvert ! audioresample ! 'audio/x-raw,rate=48000,channels=2' ! queue ! voice.sink_1
+
+        lipsyncbin name=b loop=pingpong latency=40000000 "$@"
+    )
+    [ ! -c "$face" ] || talker+=(loop=none)
+}
+
+# Runs the pipeline until it is interrupted or fails.
+play() {
+    if [ ! -f "$root/target/plugin/libgstlipsync.so" ]; then
+        say "the plugin is not built yet: running setup.sh"
+        "$root/setup.sh" || fail "setup.sh failed (see above)"
+    fi
+    # shellcheck source=pipelines/env.sh
+    . "$root/pipelines/env.sh"
+    [ -z "${LIPSYNC_VERBOSE:-}" ] || say "gst-launch-1.0 $*"
+    exec gst-launch-1.0 "$@"
+}
