@@ -31,20 +31,10 @@ pub fn watch(watcher: impl Fn(Run) + Send + Sync + 'static) -> bool {
 
 /// `session`, under the eyes of the watcher where there is one.
 pub fn watched(file: &Path, session: SharedSession) -> SharedSession {
-    let Some(watcher) = WATCHER.get() else { return session };
-    let watched = {
-        let open = session.lock();
-        Watched {
-            file: file.into(),
-            inputs: open.inputs().into(),
-            outputs: open.outputs().into(),
-            device: open.device().into(),
-            refused: open.refused().into(),
-            session: session.clone(),
-            watcher,
-        }
-    };
-    Arc::new(Mutex::new(watched))
+    match WATCHER.get() {
+        Some(watcher) => Arc::new(Mutex::new(Watched::new(file, session, watcher))),
+        None => session,
+    }
 }
 
 struct Watched {
@@ -56,6 +46,16 @@ struct Watched {
     outputs: Vec<TensorInfo>,
     device: String,
     refused: Vec<String>,
+}
+
+impl Watched {
+    fn new(file: &Path, session: SharedSession, watcher: &'static Watcher) -> Self {
+        let open = session.lock();
+        let (inputs, outputs) = (open.inputs().into(), open.outputs().into());
+        let (device, refused) = (open.device().into(), open.refused().into());
+        drop(open);
+        Self { file: file.into(), session, watcher, inputs, outputs, device, refused }
+    }
 }
 
 impl Session for Watched {
@@ -80,5 +80,35 @@ impl Session for Watched {
         let named: Vec<(&str, &Tensor)> = outputs.iter().copied().zip(&made).collect();
         (self.watcher)(Run { file: &self.file, inputs, outputs: &named });
         Ok(made)
+    }
+}
+
+#[cfg(all(test, feature = "test-runtime"))]
+mod tests {
+    use super::super::{Backend, Options};
+    use super::*;
+
+    #[test]
+    fn a_watcher_sees_the_runs_that_work_and_changes_nothing() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/flash/graph.toml");
+        let options = Options { backend: Backend::Test, device: "error-at=1".into(), threads: 1 };
+        let open = || super::super::open(&file, &options).unwrap();
+        let seen: &'static Mutex<Vec<String>> = Box::leak(Box::default());
+        let watcher = Box::leak(Box::new(|run: Run| seen.lock().push(format!("{run:?}"))));
+        let (plain, watched) = (open(), Watched::new(&file, open(), watcher));
+        let watched: SharedSession = Arc::new(Mutex::new(watched));
+        assert_eq!(watched.lock().inputs(), plain.lock().inputs());
+        assert_eq!(watched.lock().outputs(), plain.lock().outputs());
+        let features = Tensor::new([1, 4, 8], (0..32).map(|v| v as f32).collect());
+        let face = Tensor::new([1, 3, 16, 16], vec![0.5; 768]);
+        let inputs = [("features", &features), ("face", &face)];
+        for run in 0..3 {
+            let [made, same] = [&plain, &watched].map(|session| session.lock().run(&inputs, &["out"]));
+            assert_eq!(made, same);
+            assert_eq!(made.is_err(), run == 2);
+        }
+        let made = plain.lock().run(&inputs, &["out"]).unwrap();
+        let expected = Run { file: &file, inputs: &inputs, outputs: &[("out", &made[0])] };
+        assert_eq!(*seen.lock(), [format!("{expected:?}"), format!("{expected:?}")]);
     }
 }
