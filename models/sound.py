@@ -122,9 +122,10 @@ def arranged(window, layout, batch=False):
     return np.ascontiguousarray(full)
 
 
-def window_at(all_rows, time, rate, rows_):
-    """The rows of a frame at `time` seconds, as an input's `rows` says."""
-    start = math.floor(time * rate + 1e-3) - rows_["before"]
+def window_at(all_rows, time, rate, rows_, frames=None):
+    """The rows of a frame at `time` seconds, as an input's `rows` says; `frames`: its `rate`, frames a second that rows make groups for."""
+    own = math.floor(time * rate + 1e-3) if frames is None else math.floor(math.floor(time * frames + 1e-3) * rate / frames)
+    start = own - rows_["before"]
     count, end = rows_["count"], rows_["end"]
     if end == "clamp":
         start = min(max(start, 0), max(0, len(all_rows) - count))
