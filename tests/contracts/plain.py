@@ -3,7 +3,7 @@
 """Compares the manifests with the contracts: what models/tensors.py and models/sound.py make of a manifest's keys must be what each project's
 way of doing it makes. The networks are small stand-ins, written into a temporary folder; the picture, the face and the sound are made up.
 
-    python3 tests/contracts/check.py [MODEL …]        needs what models/requirements.txt names
+    python3 tests/contracts/plain.py [MODEL …]        needs what models/requirements.txt names
 """
 
 import importlib
