@@ -66,9 +66,11 @@ def rows(sound, section, folder):
     hop = 1 if front["kind"] == "waveform" else front.get("hop-length", 160)
     per_answer = Fraction(rate, hop) / Fraction(section["rate"])
     window, (before, after) = section["window"], section["context"]
-    first, used = int(before / per_answer), int((window - before - after) / per_answer)
+    offset = round(section.get("offset", 0) * rate / hop)
+    first = max(0, math.ceil((before - offset) / per_answer))
+    used = math.ceil((window - after - offset) / per_answer) - first
     # Row 0 is the first used answer of the first window.
-    lead = int(first * per_answer) + round(section.get("offset", 0) * rate / hop)
+    lead = int(first * per_answer) + offset
     wanted = math.ceil(len(sound) / rate * section["rate"])
     runs = math.ceil(wanted / used)
     step = int(used * per_answer)
@@ -78,10 +80,12 @@ def rows(sound, section, folder):
     heard = front_rows(padded.astype(np.float32), rate, front)[far:]
     file = section["file"][0] if isinstance(section["file"], list) else section["file"]
     session = onnxruntime.InferenceSession(str(folder / file), providers=["CPUExecutionProvider"])
-    answers = []
+    answers, loudest = [], []
     for k in range(runs):
         rows_ = heard[k * step : k * step + window]
-        rows_ = normalised(rows_, section, front, lead - k * step, lead - k * step + math.ceil(len(sound) / hop))
+        # Whisper hears 3000 rows at once.
+        loudest = [*loudest, rows_.max()][-math.ceil(3000 / step) - 1 :]
+        rows_ = normalised(rows_, section, front, lead - k * step, lead - k * step + math.ceil(len(sound) / hop), max(loudest))
         feed = {section["input"]: arranged(rows_, section.get("layout", "nrw"))}
         if "lengths" in section:
             kind = next(i.type for i in session.get_inputs() if i.name == section["lengths"])
@@ -91,13 +95,13 @@ def rows(sound, section, folder):
     return np.concatenate(answers)[:wanted]
 
 
-def normalised(window, section, front, start, end):
-    """`start`, `end`: where in the window the sound itself lies."""
+def normalised(window, section, front, start, end, loudest):
+    """`start`, `end`: where in the window the sound itself lies; `loudest`: the largest value of it and of those before."""
     how = section.get("normalise", "none")
     if how == "dynamic":
         level = front["level"]
         per_db = (level["range"][1] - level["range"][0]) / -level.get("min-db", -100) if "range" in level else 1
-        return np.maximum(window, window.max() - section.get("dynamic-db", 80) * per_db)
+        return np.maximum(window, loudest - section.get("dynamic-db", 80) * per_db)
     if how == "mean-variance":
         heard = window[max(start, 0) : max(end, 0)].astype(np.float64)
         if heard.size:
@@ -118,9 +122,10 @@ def arranged(window, layout, batch=False):
     return np.ascontiguousarray(full)
 
 
-def window_at(all_rows, time, rate, rows_):
-    """The rows of a frame at `time` seconds, as an input's `rows` says."""
-    start = math.floor(time * rate + 1e-3) - rows_["before"]
+def window_at(all_rows, time, rate, rows_, frames=None):
+    """The rows of a frame at `time` seconds, as an input's `rows` says; `frames`: its `rate`, frames a second that rows make groups for."""
+    own = math.floor(time * rate + 1e-3) if frames is None else math.floor(math.floor(time * frames + 1e-3) * rate / frames)
+    start = own - rows_["before"]
     count, end = rows_["count"], rows_["end"]
     if end == "clamp":
         start = min(max(start, 0), max(0, len(all_rows) - count))

@@ -92,7 +92,7 @@ def tensor(given, content, image, reference, rows, time, rate, points):
     """One input of a graph for one frame. content: {name: tensor}, what earlier graphs yielded."""
     source = given["from"]
     if source == "features":
-        window = sound.window_at(rows, time, given.get("rate", rate), given["rows"])
+        window = sound.window_at(rows, time, rate, given["rows"], given.get("rate"))
         result = sound.arranged(window[None], given["layout"], batch=True)
         return result.reshape(1, *given["shape"]) if "shape" in given else result
     if source == "constant":

@@ -53,6 +53,8 @@ def changes(size, audio, points):
         "shape = [16, 32, 32]": f"shape = {list(shape)}",
     }
     if audio != "hubert":
+        pairs = text[text.index("# Two rows") : text.index('layout = "nrw"\nshape')]
+        found[pairs] = ""
         found[text[head:crop]] = (HERE / f"{audio}.toml").read_text(encoding="utf-8")
     if size == 328:
         found.update({

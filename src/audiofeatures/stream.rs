@@ -7,7 +7,7 @@
 use super::front::{self, Front};
 use super::silence::{self, Silence};
 use super::windows::Windows;
-use crate::model::manifest::{AudioFeatures, Encoder, Front as FrontRecipe, Padding};
+use crate::model::manifest::{AudioFeatures, Encoder, Padding};
 
 /// Consecutive rows that are all silent or all not.
 #[derive(Debug, PartialEq)]
@@ -51,7 +51,7 @@ impl Stream {
         let ears = recipe.encoder.as_ref().map(|encoder| Ears {
             windows: Windows::new(encoder, recipe.front.width()),
             recipe: encoder.clone(),
-            pads_sound: encoder.pad == Padding::Zero && !matches!(recipe.front, FrontRecipe::Fbank(_)),
+            pads_sound: encoder.pad == Padding::Zero,
             front_hop: recipe.front.hop() as u64,
             front_reach: front::reach(&recipe.front) as u64,
         });

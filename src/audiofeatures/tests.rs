@@ -271,6 +271,36 @@ fn answers_come_at_their_times() {
     }
 }
 
+/// What the windows hold before and after the sound are the front's rows of silence, also where a row is half of it.
+#[test]
+fn padding_is_silence() {
+    for front in fronts() {
+        let hop = front.hop();
+        let encoder = Encoder { offset: 3, ..encoder() };
+        let (window, stride, lead, used) = (encoder.window, encoder.stride, encoder.lead(), encoder.used());
+        let samples = signal(50 * hop);
+        let silent = |rows: usize| vec![0.0; rows * hop];
+        let padded = [silent(lead), samples.clone(), silent(2 * window)].concat();
+        let plain = AudioFeatures { front: front.clone(), ..section(wav2lip()) };
+        let all = match front {
+            Front::Waveform { .. } => padded,
+            _ => features(&plain, &padded, &[5000], DEAF).0,
+        };
+        let heard = std::cell::RefCell::new(Vec::new());
+        let ear = |window: &[f32]| {
+            heard.borrow_mut().push(window.to_vec());
+            vec![0.0; 60]
+        };
+        features(&with_encoder(front.clone(), encoder), &samples, &[321], &ear);
+        let heard = heard.into_inner();
+        assert_eq!(heard.len(), (1 + 50 / stride).div_ceil(used));
+        for (k, rows) in heard.iter().enumerate() {
+            let start = k * used * stride * front.width();
+            assert!(bits(rows) == bits(&all[start..start + window * front.width()]), "{front:?}, window {k}");
+        }
+    }
+}
+
 #[test]
 fn a_stretch_of_any_length_has_all_its_rows() {
     for (front, pad) in fronts().into_iter().flat_map(|front| [(front.clone(), Padding::Zero), (front, Padding::Edge)])
@@ -326,6 +356,32 @@ fn an_encoders_memory_is_bounded() {
         }
         assert!(most[1] <= most[0] + 333, "{most:?}");
     }
+}
+
+/// As loud a moment as Whisper would still hear sets how quiet a row can be.
+#[test]
+fn quiet_rows_are_held_up_by_what_was_loud_before() {
+    let encoder = Encoder {
+        window: 20,
+        context: [0, 0],
+        stride: 20,
+        normalise: Normalise::Dynamic { below: 2.0 },
+        pad: Padding::Edge,
+        ..encoder()
+    };
+    let section = with_encoder(Front::Waveform { sample_rate: 16_000 }, encoder);
+    let mut samples = vec![-1.0; 3200];
+    samples[30] = 3.0;
+    let lows = std::cell::RefCell::new(Vec::new());
+    let ear = |window: &[f32]| {
+        lows.borrow_mut().push(window.iter().copied().fold(f32::INFINITY, f32::min));
+        vec![0.0; 2]
+    };
+    features(&section, &samples, &[77], &ear);
+    let lows = lows.into_inner();
+    // The loud one is in the second window of 20; 3000 rows, 150 windows, later it is forgotten.
+    assert_eq!(lows.iter().map(|low| i32::from(*low == 1.0)).sum::<i32>(), 151);
+    assert_eq!((lows[0], lows[1], lows[151], lows[152]), (-1.0, 1.0, 1.0, -1.0));
 }
 
 /// Padding neither counts, nor is silence made louder than it is.

@@ -4,8 +4,13 @@
 //! Rows are counted from the start of the first window, which begins [`Encoder::lead`] rows before the sound. Window i
 //! starts `step` rows after window i − 1 and yields as many answers as the time between them holds.
 
+use std::collections::VecDeque;
+
 use super::held::Held;
-use crate::model::manifest::{Encoder, Normalise, Padding};
+use crate::model::manifest::{Encoder, Normalise};
+
+/// Front rows that Whisper hears at once. As long a loud moment sets what is too quiet.
+const MEMORY: u64 = 3000;
 
 pub struct Windows {
     /// Numbers in a front row.
@@ -16,10 +21,11 @@ pub struct Windows {
     step: u64,
     /// Rows before the sound's first.
     lead: u64,
-    pad: Padding,
     normalise: Normalise,
     rows: Held,
     next: u64,
+    /// The largest value of each window that was heard, as far as they are remembered.
+    loudest: VecDeque<f32>,
     /// Once the sound is over, the row after its last.
     sound_end: Option<u64>,
 }
@@ -32,10 +38,10 @@ impl Windows {
             window: recipe.window as u64,
             step: (recipe.used() * recipe.stride) as u64,
             lead: recipe.lead() as u64,
-            pad: recipe.pad,
             normalise: recipe.normalise,
             rows: Held::default(),
             next: 0,
+            loudest: VecDeque::new(),
             sound_end: None,
         }
     }
@@ -50,7 +56,7 @@ impl Windows {
         self.rows.end()
     }
 
-    /// Puts what stands for silence before the sound's first row, where it is not there as rows of silence.
+    /// Puts the sound's first row before it, where there are no rows of silence.
     pub fn pad_start(&mut self) {
         if self.len() > 0 && self.lead > 0 {
             let padding = self.filler(0).repeat(self.lead as usize);
@@ -70,10 +76,8 @@ impl Windows {
     /// The row that pads beyond row `index`.
     fn filler(&self, index: u64) -> Vec<f32> {
         let row = self.rows.slice(index * self.width, (index + 1) * self.width);
-        match self.pad {
-            Padding::Edge if !row.is_empty() => row.to_vec(),
-            Padding::Edge | Padding::Zero => vec![0.0; self.width as usize],
-        }
+        // Sound so short that it has no row.
+        if row.is_empty() { vec![0.0; self.width as usize] } else { row.to_vec() }
     }
 
     /// The next window where all its rows are there. It stays the next one until [`Self::advance`].
@@ -84,12 +88,20 @@ impl Windows {
         }
         let mut window = self.rows.slice(start * self.width, (start + self.window) * self.width).to_vec();
         let index = |row: u64| (row.saturating_sub(start).min(self.window) * self.width) as usize;
-        normalise(self.normalise, &mut window, index(self.lead)..index(self.sound_end.unwrap_or(u64::MAX)));
+        let sound = index(self.lead)..index(self.sound_end.unwrap_or(u64::MAX));
+        normalise(self.normalise, &mut window, sound, self.loudest.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         Some(window)
     }
 
     /// The next window has been heard.
     pub fn advance(&mut self) {
+        if let Normalise::Dynamic { .. } = self.normalise {
+            let start = self.next * self.step;
+            self.loudest.push_back(largest(self.rows.slice(start * self.width, (start + self.window) * self.width)));
+            if self.loudest.len() as u64 > MEMORY.div_ceil(self.step) {
+                self.loudest.pop_front();
+            }
+        }
         self.next += 1;
         self.rows.forget(self.next * self.step * self.width, 1);
     }
@@ -97,6 +109,7 @@ impl Windows {
     pub fn reset(&mut self) {
         self.rows.clear();
         self.next = 0;
+        self.loudest.clear();
         self.sound_end = None;
     }
 
@@ -106,12 +119,16 @@ impl Windows {
     }
 }
 
-/// `sound` is the part of `window` that is no padding.
-fn normalise(how: Normalise, window: &mut [f32], sound: std::ops::Range<usize>) {
+fn largest(values: &[f32]) -> f32 {
+    values.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// `sound` is the part of `window` that is no padding, `loudest` the largest value before it.
+fn normalise(how: Normalise, window: &mut [f32], sound: std::ops::Range<usize>, loudest: f32) {
     match how {
         Normalise::None => {}
         Normalise::Dynamic { below } => {
-            let floor = window.iter().copied().fold(f32::NEG_INFINITY, f32::max) - below;
+            let floor = largest(window).max(loudest) - below;
             window.iter_mut().for_each(|value| *value = value.max(floor));
         }
         Normalise::MeanVariance => {

@@ -165,6 +165,7 @@ impl LipsyncGen {
             before: windows.iter().map(|w| w.before).max().unwrap_or(0),
             count: windows.iter().map(|w| w.count).max().unwrap_or(1),
             end: End::Edge,
+            rate: windows.iter().filter_map(|w| w.rate).min(),
         };
         let key = (settings.model.clone(), settings.options.clone());
         let keeps_reference = generator::needs_reference(&model);

@@ -3,7 +3,8 @@
 //!
 //! Rows come in stretches of unbroken sound. Row k of a stretch belongs to the time `anchor + k / rate`; a frame at time t
 //! belongs to row `floor((t − anchor) · rate + 1e-3)`. The thousandth of a row absorbs the rounding of timestamps to whole
-//! nanoseconds.
+//! nanoseconds. Where rows make groups, one for each frame of the videos that the model knows, it belongs to the first row of
+//! the last such frame by then.
 
 use std::collections::VecDeque;
 
@@ -93,7 +94,7 @@ impl RowStore {
         if complete && row + 1 >= end {
             return Window::NoSound { after_the_end: is_last };
         }
-        let wanted = row - i64::from(rows.before);
+        let wanted = self.start(stretch, time, rows);
         let count = i64::from(rows.count);
         if !complete && wanted + count > end {
             return Window::Wait;
@@ -124,7 +125,7 @@ impl RowStore {
         };
         let stretch = &self.stretches[at];
         let complete = self.ended || at + 1 < self.stretches.len();
-        let wanted = self.index(stretch, time) - i64::from(rows.before) + i64::from(rows.count);
+        let wanted = self.start(stretch, time, rows) + i64::from(rows.count);
         complete || wanted <= stretch.end(self.width)
     }
 
@@ -137,7 +138,8 @@ impl RowStore {
         let width = self.width;
         if let Some(stretch) = self.stretches.front_mut() {
             // `clamp` and `edge` reach back at the end: keep a whole window before the frame.
-            let keep_from = index - i64::from(rows.before.max(rows.count));
+            let group = rows.rate.map_or(0, |rate| self.rate.0.div_ceil(self.rate.1 * rate));
+            let keep_from = index - i64::from(rows.before.max(rows.count) + group);
             let drop = (keep_from - stretch.first).clamp(0, stretch.len(width) - 1);
             stretch.rows.drain(..drop as usize * width);
             stretch.first += drop;
@@ -151,16 +153,32 @@ impl RowStore {
     }
 
     fn index(&self, stretch: &Stretch, time: i64) -> i64 {
-        // In thousandths of a row, so that the tolerance is exact.
-        let (rows, seconds) = (i128::from(self.rate.0), i128::from(self.rate.1));
-        let elapsed = i128::from(time) - i128::from(stretch.anchor);
-        let thousandths = (elapsed * rows * 1000).div_euclid(seconds * SECOND) + 1;
-        thousandths.div_euclid(1000) as i64
+        steps(time, stretch.anchor, self.rate) as i64
+    }
+
+    /// The first row of the window of a frame at `time`.
+    fn start(&self, stretch: &Stretch, time: i64, rows: Rows) -> i64 {
+        let own = match rows.rate {
+            None => self.index(stretch, time),
+            Some(rate) => {
+                let frame = steps(time, stretch.anchor, (rate, 1));
+                (frame * i128::from(self.rate.0)).div_euclid(i128::from(self.rate.1) * i128::from(rate)) as i64
+            }
+        };
+        own - i64::from(rows.before)
     }
 
     fn duration(&self, rows: i64) -> i64 {
         (i128::from(rows) * i128::from(self.rate.1) * SECOND / i128::from(self.rate.0)) as i64
     }
+}
+
+/// How many steps, of which there are so many a second (numerator, denominator), lie between `anchor` and `time`.
+fn steps(time: i64, anchor: i64, (count, seconds): (u32, u32)) -> i128 {
+    // In thousandths of a step, so that the tolerance is exact.
+    let elapsed = i128::from(time) - i128::from(anchor);
+    let thousandths = (elapsed * i128::from(count) * 1000).div_euclid(i128::from(seconds) * SECOND) + 1;
+    thousandths.div_euclid(1000)
 }
 
 impl Stretch {
@@ -181,7 +199,7 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     fn rows(before: u32, count: u32, end: End) -> Rows {
-        Rows { before, count, end }
+        Rows { before, count, end, rate: None }
     }
 
     /// Row k holds the one number k.
@@ -233,6 +251,20 @@ mod tests {
     }
 
     #[test]
+    fn rows_in_groups_are_taken_by_groups() {
+        // Four rows make a frame of 25 a second.
+        let store = store(50);
+        let at = |time, rate| match store.window(time, Rows { rate, ..rows(4, 8, End::Zero) }) {
+            Window::Rows(found) => (found[4], found.len()),
+            other => panic!("{other:?}"),
+        };
+        let thirtieth = 1_000_000_000 / 30;
+        assert_eq!([6, 7, 8, 9].map(|i| at(i * thirtieth, None).0), [20.0, 23.0, 26.0, 30.0]);
+        assert_eq!([6, 7, 8, 9].map(|i| at(i * thirtieth, Some(25)).0), [20.0, 20.0, 24.0, 28.0]);
+        assert_eq!(at(6 * thirtieth, Some(25)), (20.0, 8));
+    }
+
+    #[test]
     fn hours_later_the_row_is_still_exact() {
         let store = RowStore::new(1, (16000, 160));
         let stretch = Stretch { anchor: 12_345, first: 0, origin: 0, rows: VecDeque::new() };
@@ -243,9 +275,10 @@ mod tests {
     proptest! {
         #[test]
         fn forgetting_changes_nothing_that_follows(
-            n in 20i64..200, before in 0u32..12, count in 1u32..12, times in prop::collection::vec(0i64..2500, 1..20), end in 0..3
+            n in 20i64..200, before in 0u32..12, count in 1u32..12, times in prop::collection::vec(0i64..2500, 1..20), end in 0..3,
+            rate in prop::option::of(1u32..120)
         ) {
-            let rows = rows(before, count, [End::Zero, End::Edge, End::Clamp][end as usize]);
+            let rows = Rows { rate, ..rows(before, count, [End::Zero, End::Edge, End::Clamp][end as usize]) };
             let (mut whole, mut forgetful) = (store(n), store(n));
             whole.end();
             forgetful.end();
@@ -258,10 +291,10 @@ mod tests {
         }
 
         #[test]
-        fn what_is_ready_never_waits(n in 1i64..60, t in -500i64..1500, before in 0u32..12, count in 1u32..12, ended: bool) {
+        fn what_is_ready_never_waits(n in 1i64..60, t in -500i64..1500, before in 0u32..12, count in 1u32..12, ended: bool, rate in prop::option::of(1u32..120)) {
             let mut store = store(n);
             if ended { store.end(); }
-            let rows = rows(before, count, End::Edge);
+            let rows = Rows { rate, ..rows(before, count, End::Edge) };
             prop_assert_eq!(store.is_ready(t * MS, rows), store.window(t * MS, rows) != Window::Wait);
         }
     }

@@ -60,7 +60,7 @@ fn the_documented_example_reads_as_documented() {
     assert_eq!(manifest.facecrop.rule, CropRule::Box { pad: [px(0.0), px(0.0), px(0.0), px(10.0)], whole: false });
     let inputs = &manifest.lipsyncgen.graph[0].input;
     let Source::Features { rows, layout, shape: None } = &inputs[0].source else { panic!("{:?}", inputs[0]) };
-    assert_eq!(*rows, Rows { before: 0, count: 16, end: End::Clamp });
+    assert_eq!(*rows, Rows { before: 0, count: 16, end: End::Clamp, rate: None });
     assert_eq!(layout.shape(16, 80), [1, 80, 16]);
     assert!(!layout.is_row_by_row());
     assert!(matches!(&inputs[1].source, Source::Pictures { pictures, mask: Some(_), .. }
@@ -103,6 +103,8 @@ fn mistakes_name_the_key_and_the_line() {
         ("mask = { rows = [48, 96], fill = 0 }", "", "\"masked\" and `mask` need each other", 29),
         ("rows = [48, 96], fill", "rows = [96, 48], fill", "first < end", 29),
         ("rows = [48, 96], fill", "rows = [48, 9600], fill", "9600: expected a whole number from 0 to 2048", 39),
+        ("layout = \"n1wr\"", "layout = \"n1wr\"\nrate = 0", "0: expected a whole number from 1 to 1000", 34),
+        ("mask = {", "rate = 25\nmask = {", "`rate` means nothing for input \"faces\"", 29),
         ("mask = {", "std = [0, 1, 1]\nmask = {", "`std` of three above 0", 29),
         ("layout = \"nchw\"\nrange = [0, 1]", "layout = \"nchw\"\nrange = [1, 0]", "[1, 0]: expected [low, high]", 38),
         ("file = \"wav2lip.onnx\"", "file = []", "empty list", 27),
@@ -136,6 +138,29 @@ fn mistakes_name_the_key_and_the_line() {
         }
     }
     assert!(wrongly.is_empty(), "{}", wrongly.join("\n"));
+}
+
+/// Those in `models`, and what a recipe puts in place of a section.
+#[test]
+fn the_manifests_of_the_project_are_read() {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
+    let mut read = Vec::new();
+    for folder in std::fs::read_dir(models).unwrap().map(|entry| entry.unwrap().path()) {
+        if let Ok(text) = std::fs::read_to_string(folder.join("model.toml")) {
+            let manifest = toml::from_str::<Manifest>(&text).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+            read.push(manifest.name.to_string());
+        }
+    }
+    assert!(read.len() >= 6, "{read:?}");
+    #[derive(serde::Deserialize)]
+    struct Part {
+        audiofeatures: AudioFeatures,
+    }
+    for part in ["wenet", "ave"] {
+        let text = std::fs::read_to_string(format!("{models}/ultralight/{part}.toml")).unwrap();
+        let part: Part = toml::from_str(&text).unwrap_or_else(|e| panic!("{part}: {e}"));
+        assert!(part.audiofeatures.encoder.is_some());
+    }
 }
 
 /// `[audiofeatures]` alone.

@@ -9,6 +9,7 @@ mod onnx;
 mod share;
 #[cfg(feature = "test-runtime")]
 mod test;
+mod watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use gst::glib;
 use parking_lot::Mutex;
 
+pub use self::watch::{Run, watch};
 use crate::model::{Model, Name};
 
 /// A dense float tensor, last axis fastest.
@@ -168,6 +170,10 @@ fn accepts(backend: Backend, file: &Path) -> bool {
 
 /// Opens the graph in `file`, or finds it open already.
 pub fn open(file: &Path, options: &Options) -> Result<SharedSession, RuntimeError> {
+    open_unseen(file, options).map(|session| watch::watched(file, session))
+}
+
+fn open_unseen(file: &Path, options: &Options) -> Result<SharedSession, RuntimeError> {
     // A test counts the runs of its own session.
     #[cfg(feature = "test-runtime")]
     if options.backend == Backend::Test || options.backend == Backend::Auto && file.extension() == Some("toml".as_ref())

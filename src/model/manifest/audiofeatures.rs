@@ -274,7 +274,7 @@ pub enum WindowAxis {
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Padding {
-    /// The rows of zero samples; for fbank, zeros.
+    /// The rows of zero samples.
     #[default]
     Zero,
     /// The first and the last row.
@@ -285,7 +285,8 @@ pub enum Padding {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Normalise {
     None,
-    /// Nothing lies further than this below the window's largest value (as Whisper does).
+    /// Nothing lies further than this below the largest value of the window and of the 3000 front rows before it; Whisper
+    /// hears so many at once.
     Dynamic {
         below: f32,
     },

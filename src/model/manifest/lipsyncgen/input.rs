@@ -43,6 +43,9 @@ pub struct Rows {
     pub before: u32,
     pub count: u32,
     pub end: End,
+    /// Frames a second of the videos that the model knows, where several rows make one of these frames: a frame's own row
+    /// is the first one of the last of them that has begun by its time.
+    pub rate: Option<u32>,
 }
 
 /// What stands where a window reaches beyond the sound.
@@ -119,6 +122,7 @@ struct RawInput {
     name: Name,
     from: OneOrMany<Name>,
     rows: Option<RawRows>,
+    rate: Option<Checked<u32, 1, 1000>>,
     layout: Option<Name>,
     shape: Option<Vec<Checked<u32, 1, 1_000_000>>>,
     range: Option<Range>,
@@ -155,6 +159,7 @@ enum Value {
 #[derive(Clone, Copy, PartialEq)]
 enum Key {
     Rows,
+    Rate,
     Layout,
     Shape,
     Range,
@@ -169,6 +174,7 @@ impl RawInput {
     fn allow(&self, known: &[Key]) -> Result<(), String> {
         let keys = [
             ("rows", Key::Rows, self.rows.is_some()),
+            ("rate", Key::Rate, self.rate.is_some()),
             ("layout", Key::Layout, self.layout.is_some()),
             ("shape", Key::Shape, self.shape.is_some()),
             ("range", Key::Range, self.range.is_some()),
@@ -192,7 +198,7 @@ impl RawInput {
     }
 
     fn features(&self) -> Result<Source, String> {
-        self.allow(&[Key::Rows, Key::Layout, Key::Shape])?;
+        self.allow(&[Key::Rows, Key::Rate, Key::Layout, Key::Shape])?;
         let name = &*self.name;
         let rows = self.rows.ok_or_else(|| {
             format!("input \"{name}\" needs `rows`, such as {{ before = 0, count = 16, end = \"edge\" }}")
@@ -201,7 +207,8 @@ impl RawInput {
         let layout = self.layout(expected)?;
         let layout = FeatureLayout::parse(layout)
             .ok_or_else(|| format!("layout = \"{layout}\" of input \"{name}\": expected {expected}"))?;
-        let rows = Rows { before: rows.before.0, count: rows.count.0, end: rows.end };
+        let rate = self.rate.map(|rate| rate.0);
+        let rows = Rows { before: rows.before.0, count: rows.count.0, end: rows.end, rate };
         Ok(Source::Features { rows, layout, shape: self.shape.as_deref().map(numbers) })
     }
 
