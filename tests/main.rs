@@ -8,3 +8,5 @@ mod encoders;
 mod facecrop;
 mod facepaste;
 mod lipsyncgen;
+#[cfg(feature = "torch")]
+mod torch;
