@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: MPL-2.0
 # Installs what the plugin needs (Debian packages, ONNX Runtime) and builds it into target/plugin/.
 # Safe to run again at any time: what is there already is left alone.
+#   ./setup.sh --torch                   with libtorch too, for models in TorchScript (backend=torch)
+#   LIBTORCH=FOLDER ./setup.sh --torch   with a libtorch 2.13 of yours, such as one for your graphics card
+# Later runs keep libtorch, with or without the option, until .deps/torch is deleted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -10,6 +13,13 @@ fail() {
     say "$*"
     exit 1
 }
+
+with_torch=
+case "$*" in
+    '') ;;
+    --torch) with_torch=1 ;;
+    *) fail "unknown: $*. The only option is --torch" ;;
+esac
 
 debian_packages() {
     local needed=(
@@ -72,10 +82,44 @@ onnx_runtime() {
     trap - EXIT
 }
 
+# Measured for 2.13.0 on x86_64: 540 MB are fetched, 487 MB stay, 1.1 GB is needed meanwhile. There is no smaller package: the only one
+# on PyPI is made for graphics cards. With all that it asks for it would be 4.6 GB; see libtorch.py for what is left out.
+libtorch() {
+    local folder=.deps/torch version work
+    if [ -n "${LIBTORCH:-}" ] && [ "$(realpath "$LIBTORCH")" != "$(realpath -m "$folder")" ]; then
+        [ -d "$LIBTORCH/include" ] && [ -f "$LIBTORCH/lib/libtorch_cpu.so" ] ||
+            fail "LIBTORCH = $LIBTORCH has no include or no lib/libtorch_cpu.so; the Python package's folder torch has both"
+        rm -rf "$folder"
+        mkdir -p .deps
+        ln -s "$(realpath "$LIBTORCH")" "$folder"
+    fi
+    version=$(sed -n 's/^torch==\([0-9.]*\).*/\1/p' build-aux/libtorch.txt)
+    if [ ! -L "$folder" ] && [ "$(cat "$folder/build-version" 2> /dev/null)" != "$version" ]; then
+        say "fetching libtorch $version from PyPI (540 MB)"
+        mkdir -p .deps
+        # Not in /tmp, which is in memory on many machines.
+        work=$(mktemp -d "$PWD/.deps/torch.XXXXXX")
+        # shellcheck disable=SC2064 # the folder of now, not of later
+        trap "rm -rf '$work'" EXIT
+        python3 -m venv "$work/venv" || fail "python3 -m venv failed (see above)"
+        TMPDIR=$work "$work/venv/bin/pip" download --quiet --disable-pip-version-check --no-cache-dir --no-deps \
+            --only-binary=:all: --python-version 3.11 --require-hashes -r build-aux/libtorch.txt -d "$work" ||
+            fail "libtorch could not be fetched (see above)"
+        python3 build-aux/libtorch.py "$work/torch" "$work"/*.whl
+        echo "$version" > "$work/torch/build-version"
+        rm -rf "$folder"
+        mv "$work/torch" "$folder"
+        rm -rf "$work"
+        trap - EXIT
+    fi
+    export LIBTORCH=$PWD/$folder
+}
+
 plugin() {
-    local built=target/release/libgstlipsync.so installed=target/plugin/libgstlipsync.so
+    local built=target/release/libgstlipsync.so installed=target/plugin/libgstlipsync.so features=()
     [ -f "$installed" ] || say "building the plugin (some minutes the first time)"
-    CARGO_TARGET_DIR=target cargo build --release --lib --quiet || fail "the build failed (see above)"
+    [ -z "$with_torch" ] || features=(--features torch)
+    CARGO_TARGET_DIR=target cargo build --release --lib --quiet "${features[@]}" || fail "the build failed (see above)"
     # GStreamer scans folders with all that is below them: the plugin lies alone, away from cargo's other copies of it.
     cmp -s "$built" "$installed" && return
     mkdir -p target/plugin
@@ -87,4 +131,6 @@ plugin() {
 debian_packages
 rust
 onnx_runtime
+[ ! -e .deps/torch ] || with_torch=1
+[ -z "$with_torch" ] || libtorch
 plugin

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Runs cargo for meson: the plugin goes where meson wants it, with the list of files it was made from."""
 import argparse
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ def main():
     parser.add_argument("--cargo", required=True)
     parser.add_argument("--source", required=True, type=Path)
     parser.add_argument("--target-dir", required=True, type=Path)
+    parser.add_argument("--torch", type=Path, help="folder of libtorch")
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build")
     build.add_argument("profile", choices=["dev", "release"])
@@ -21,8 +23,13 @@ def main():
     options = parser.parse_args()
 
     cargo = [options.cargo, options.command, "--target-dir", str(options.target_dir)]
+    features = ["test-runtime"] if options.command == "test" else []
+    if options.torch:
+        features.append("torch")
+        os.environ["LIBTORCH"] = str(options.torch.resolve())
+    cargo += ["--features", ",".join(features)]
     if options.command == "test":
-        raise SystemExit(subprocess.call([*cargo, "--features", "test-runtime"], cwd=options.source))
+        raise SystemExit(subprocess.call(cargo, cwd=options.source))
     status = subprocess.call([*cargo, "--lib", "--profile", options.profile], cwd=options.source)
     if status:
         raise SystemExit(status)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Writes a network as NAME.onnx and NAME.pt (TorchScript) into a model's folder, and checks that both say what the network says."""
+"""Writes a network as NAME.onnx and NAME.pt (TorchScript) into a model's folder, and checks that both say what the network says.
+
+TorchScript knows no names and no shapes of its tensors: its method `signature` tells them, see src/runtime/torch.rs."""
 
 import inspect
 import tempfile
@@ -23,9 +25,11 @@ def write(network, inputs, outputs, folder, name, fixed=(), opset=17, tolerance=
     axes = {n: {0: "n"} for n in [*free, *(outputs if free else [])]}
     old = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     with torch.no_grad():
-        script = network
-        if not isinstance(network, torch.jit.ScriptModule):
-            script = torch.jit.freeze(torch.jit.trace(network, examples, check_trace=False))
+        text = signature(inputs, dict(zip(outputs, tensors(network(*examples)))), free)
+        if isinstance(network, torch.jit.ScriptModule):
+            script = sign(network, text)
+        else:
+            script = torch.jit.freeze(sign(torch.jit.trace(network, examples, check_trace=False), text), preserved_attrs=["signature"])
         script.save(str(torch_file))
         # In a folder of its own: of a large network each tensor becomes a file at first.
         with tempfile.TemporaryDirectory(dir=str(folder)) as place:
@@ -51,6 +55,27 @@ def write(network, inputs, outputs, folder, name, fixed=(), opset=17, tolerance=
                 raise SystemExit(f'output "{output}" of the exported graphs differs from the network\'s by {worst}')
     for file in (onnx_file, torch_file):
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+
+
+def signature(inputs, outputs, free):
+    """Both {name: example tensor}; the first axis of the inputs in `free`, and then of all outputs, is a batch of any size."""
+
+    def border(name, tensor, any_batch):
+        shape = [-1 if any_batch and k == 0 else n for k, n in enumerate(tensor.shape)]
+        return f'{{ name = "{name}", element = "{str(tensor.dtype).split(".")[1]}", shape = {shape} }}'
+
+    taken = ", ".join(border(n, t, n in free) for n, t in inputs.items())
+    given = ", ".join(border(n, t, bool(free)) for n, t in outputs.items())
+    return f"inputs = [{taken}]\noutputs = [{given}]\n"
+
+
+def sign(script, text):
+    """Gives TorchScript the method `signature`, which returns `text`."""
+    if not hasattr(script, "signature"):
+        script.define(f"def signature(self) -> str:\n    return {text!r}\n")
+    elif script.signature() != text:
+        raise SystemExit(f"the TorchScript file was made for other tensors:\n{script.signature()}The model needs:\n{text}")
+    return script
 
 
 def batches(inputs, free):

@@ -9,3 +9,5 @@ mod facecrop;
 mod facepaste;
 mod lipsyncbin;
 mod lipsyncgen;
+#[cfg(feature = "torch")]
+mod torch;

@@ -74,7 +74,7 @@ pub fn choices(device: &str) -> Result<Vec<Choice>, RuntimeError> {
 }
 
 /// Name and number of "name" or "name:number".
-fn parse(device: &str) -> Result<(&str, i32), RuntimeError> {
+pub fn parse(device: &str) -> Result<(&str, i32), RuntimeError> {
     let Some((name, number)) = device.split_once(':') else { return Ok((device, 0)) };
     match number.parse::<u8>() {
         Ok(number) => Ok((name, number.into())),

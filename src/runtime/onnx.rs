@@ -10,16 +10,11 @@ use ort::session::{RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, Tensor as OrtTensor, TensorElementType, TensorRef, ValueType};
 use parking_lot::Mutex;
 
-use super::device;
-use super::{Element, Options, RuntimeError, Session, Tensor, TensorInfo};
+use super::{Element, Options, RuntimeError, Session, Tensor, TensorInfo, device, threads};
 use crate::model::plugin_folder;
 
 /// A graph bigger than this cannot be meant for real time; ONNX itself ends at 2 GiB.
 const MAX_GRAPH_BYTES: u64 = 2 << 30;
-
-/// A smaller one is run sooner by one thread than several are woken up (the default model: 2.3 ms of CPU time a frame instead
-/// of 4.0), and leaves the other cores to the other elements.
-const SMALL_GRAPH_BYTES: u64 = 4 << 20;
 
 pub struct OnnxSession {
     session: OrtSession,
@@ -38,11 +33,7 @@ impl OnnxSession {
             return Err(fail(&format!("{size} bytes are more than a graph may have ({MAX_GRAPH_BYTES})")));
         }
         let environment = environment()?;
-        let threads = match options.threads {
-            0 if size < SMALL_GRAPH_BYTES => 1,
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n as usize,
-        };
+        let threads = threads(options, size);
         let mut refused = Vec::new();
         let mut choices = device::choices(&options.device)?.into_iter().peekable();
         let (session, device) = loop {
