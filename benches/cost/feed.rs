@@ -16,7 +16,7 @@ use crate::material::Material;
 pub const FPS: u64 = 25;
 
 /// Frames that exist at once: those that lipsyncgen and a queue hold, and some on their way.
-const POOL: u32 = 32;
+const POOL: u32 = 48;
 
 /// No frame takes that long.
 const PATIENCE: Duration = Duration::from_secs(60);
