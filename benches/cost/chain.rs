@@ -17,7 +17,7 @@ use crate::material::{Material, SOUND_RATE};
 const SOUND: &str =
     "appsrc name=sound format=time max-bytes=0 caps=audio/x-raw,format=F32LE,layout=interleaved,channels=1,rate=16000";
 
-/// With it the next faces are looked for while the graph runs: two batches of them, so that neither waits for the other.
+/// With it the next faces are looked for while the graph runs: two batches of them.
 const QUEUE: &str = "queue max-size-buffers=16 max-size-bytes=0 max-size-time=0";
 
 /// What the threads are called, and what they do.

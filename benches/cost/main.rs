@@ -6,7 +6,7 @@
 //! The face in VIDEO is scaled to 250 px and put into frames of 720, 1080 and 2160 lines, which are held in memory and
 //! pushed through `facecrop ! lipsyncgen ! facepaste`; decoding, scaling and handing out the frames is not counted. Every
 //! round measures each size, and after it as many runs of the networks' sessions, which are the elements' own: same
-//! batches, same threads, both at once. The figures are medians of the rounds. CPU time is user + system of all threads, so it
+//! batches, same threads: one after the other, and both at once as in the chain. The figures are medians of the rounds. CPU time is user + system of all threads, so it
 //! means something on a busy machine too; the speed is wall time and does not. It runs on Linux.
 //!
 //! Without arguments VIDEO is a clip of the test media, or the demo where these are absent.
@@ -48,6 +48,8 @@ struct Series {
     chain: Vec<f64>,
     bare: Vec<f64>,
     ratio: Vec<f64>,
+    /// To the networks run at once.
+    ratio_at_once: Vec<f64>,
     fps: Vec<f64>,
     stages: Vec<Vec<(&'static str, f64)>>,
 }
@@ -104,6 +106,7 @@ fn whole_chain(video: &Path, seen: &Seen, sound: &[f32]) -> Result<(), String> {
             series.chain.push(per_frame(cost.cpu));
             series.bare.push(per_frame(bare));
             series.ratio.push(cost.cpu / bare);
+            series.ratio_at_once.push(cost.cpu / networks.run_at_once(FRAMES).iter().sum::<f64>());
             series.fps.push(FRAMES as f64 / cost.wall);
             series.stages.push(chain::stages(&cost).into_iter().map(|(name, s)| (name, per_frame(s))).collect());
         }
@@ -120,16 +123,20 @@ fn whole_chain(video: &Path, seen: &Seen, sound: &[f32]) -> Result<(), String> {
 
 fn report(chains: &[Chain], series: &[Series], apart: &[[f64; 2]]) -> Result<(), String> {
     println!("\nms CPU per frame (medians of {ROUNDS} rounds of {FRAMES} frames, I420)");
-    println!("{:<14}{:>10}{:>10}{:>10}{:>10}{:>12}", "frame", "face, px", "chain", "networks", "ratio", "frames/s");
+    println!(
+        "{:<14}{:>10}{:>10}{:>10}{:>10}{:>10}{:>12}",
+        "frame", "face, px", "chain", "networks", "ratio", "at once", "frames/s"
+    );
     for (chain, series) in chains.iter().zip(series) {
         let [w, h] = chain.size();
         println!(
-            "{:<14}{:>10.0}{:>10.2}{:>10.2}{:>10.2}{:>12.0}",
+            "{:<14}{:>10.0}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>12.0}",
             format!("{w} × {h}"),
             chain.face()?.bbox.w,
             median(&series.chain),
             median(&series.bare),
             median(&series.ratio),
+            median(&series.ratio_at_once),
             median(&series.fps)
         );
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The two networks of the default model's chain, run on their own: each on a thread, both at once, as in the chain.
+//! The two networks of the default model's chain, run on their own: one after the other, and both at once as in the chain.
 
 use gstlipsync::face_meta::{Face, LANDMARKS};
 use gstlipsync::model::{find_folder, manifest};
@@ -70,9 +70,15 @@ impl Networks {
         Ok(Self { landmarks, mouth })
     }
 
-    /// CPU seconds of the runs that `frames` frames with one face need: of the landmark network, of the model's graph. One
-    /// after the other, each would have the cores' shared cache and memory to itself, which in a pipeline it never has.
+    /// CPU seconds of the runs that `frames` frames with one face need, one after the other: of the landmark network, of the
+    /// model's graph.
     pub fn run(&mut self, frames: usize) -> [f64; 2] {
+        [self.landmarks.run(frames), self.mouth.run(frames / BATCH)]
+    }
+
+    /// As [`Self::run`], both at once. Alone, each has the cores' shared cache and memory to itself, as it never has in a
+    /// pipeline.
+    pub fn run_at_once(&mut self, frames: usize) -> [f64; 2] {
         let Self { landmarks, mouth } = self;
         std::thread::scope(|scope| {
             let beside = scope.spawn(|| landmarks.run(frames));
