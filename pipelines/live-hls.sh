@@ -12,5 +12,5 @@ read_arguments FOLDER 'The face in FACE speaks VOICE, live, into FOLDER: live.m3
 play "${talker[@]}" \
     b.video_src ! identity ts-offset=21333333 ! x264enc tune=zerolatency speed-preset=veryfast bitrate=2500 key-int-max=50 \
     ! 'video/x-h264,profile=main' ! h264parse ! hls.video \
-    b.audio_src ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! audioconvert ! audioresample ! avenc_aac bitrate=128000 ! aacparse ! hls.audio \
+    b.audio_src ! audioconvert ! audioresample ! avenc_aac bitrate=128000 ! aacparse ! hls.audio \
     hlssink2 name=hls target-duration=2 playlist-length=5 max-files=10 location="$(quoted "$to/live-%05d.ts")" playlist-location="$(quoted "$to/live.m3u8")"

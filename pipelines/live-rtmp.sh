@@ -13,6 +13,6 @@ read_arguments URL 'The face in FACE speaks VOICE, live, to the RTMP server at U
 play "${talker[@]}" \
     b.video_src ! identity ts-offset=21333333 ! x264enc tune=zerolatency speed-preset=veryfast bitrate=2500 key-int-max=50 \
     ! 'video/x-h264,profile=main' ! h264parse ! queue ! mux. \
-    b.audio_src ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! audioconvert ! audioresample ! avenc_aac bitrate=128000 ! aacparse ! mux. \
+    b.audio_src ! audioconvert ! audioresample ! avenc_aac bitrate=128000 ! aacparse ! mux. \
     flvmux name=mux streamable=true latency=100000000 ! queue leaky=downstream max-size-time=2000000000 max-size-bytes=0 max-size-buffers=0 \
     ! rtmp2sink location="$(quoted "$to")"

@@ -13,6 +13,6 @@ read_arguments URI 'The face in FACE speaks VOICE, live, over SRT: srt://HOST:PO
 play "${talker[@]}" \
     b.video_src ! identity ts-offset=21333333 ! x264enc tune=zerolatency speed-preset=veryfast bitrate=2500 key-int-max=50 \
     ! 'video/x-h264,profile=main' ! h264parse config-interval=-1 ! queue ! mux. \
-    b.audio_src ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! audioconvert ! audioresample ! avenc_aac bitrate=128000 ! aacparse ! mux. \
+    b.audio_src ! audioconvert ! audioresample ! avenc_aac bitrate=128000 ! aacparse ! mux. \
     mpegtsmux name=mux alignment=7 latency=100000000 ! queue leaky=downstream max-size-time=2000000000 max-size-bytes=0 max-size-buffers=0 \
     ! srtsink uri="$(quoted "$to")" wait-for-connection=false

@@ -9,4 +9,4 @@ read_arguments '' 'The face in FACE speaks VOICE, live, in a window and through 
 
 play "${talker[@]}" \
     b.video_src ! queue ! videoconvert ! autovideosink \
-    b.audio_src ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! audioconvert ! audioresample ! autoaudiosink
+    b.audio_src ! audioconvert ! audioresample ! autoaudiosink

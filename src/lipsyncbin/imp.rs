@@ -22,6 +22,9 @@ const CROPPED: u32 = 8;
 /// Frames between pasting and what follows, which may then work at the same time.
 const PASTED: u32 = 2;
 
+/// Sound that may wait on its way out: more than any encoder looks ahead, and an end to what a sink that takes none can pile up.
+const MOST_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(60);
+
 /// The name of avatarloop's `mode` here.
 const LOOP: &str = "loop";
 
@@ -77,6 +80,7 @@ impl LipsyncBin {
             glib::Object::builder::<AudioFeatures>().property("name", "features").build().upcast();
         let (cropped, pasted) = (queue("cropped", CROPPED)?, queue("pasted", PASTED)?);
         let (tee, heard, leaving) = (make("tee", "sound")?, make("queue", "heard")?, queue("leaving", 0)?);
+        leaving.set_property("max-size-time", MOST_SOUND.nseconds());
         let (convert, resample) = (make("audioconvert", "convert")?, make("audioresample", "resample")?);
 
         let video = [&avatar, &crop, &cropped, &generator, &paste, &pasted];

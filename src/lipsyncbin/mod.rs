@@ -7,8 +7,8 @@
 //!                └───► queue ─────────────────────────────────────────────────────► audio_src
 //! ```
 //!
-//! The sound leaves as it came. How much of it waits is up to the picture: the queue on its way out has no limit of its own,
-//! because the branch to the features, which has one, holds it back.
+//! The sound leaves as it came. How much of it waits is up to the picture: the branch to the features holds the other one
+//! back. The queue on the way out ends at a minute, for a sink that takes the picture but no sound.
 //!
 //! `gst-launch-1.0 uridecodebin uri=file:///tmp/face.mp4 name=d ! videoconvert ! b.video_sink  uridecodebin uri=file:///tmp/voice.wav !
 //! b.audio_sink  lipsyncbin name=b loop=pingpong on-audio-end=eos  b.video_src ! autovideosink  b.audio_src ! autoaudiosink`
