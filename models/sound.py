@@ -58,7 +58,7 @@ def front_rows(sound, rate, front):
 
 
 def rows(sound, section, folder):
-    """All rows of the section, the first one at the sound's start. `folder` holds the encoder."""
+    """All rows of the section; the first, or the one after `beyond` rows, is at the sound's start. `folder` holds the encoder."""
     rate = section["sample-rate"]
     if section["kind"] != "encoder":
         return front_rows(sound, rate, section)
@@ -69,9 +69,10 @@ def rows(sound, section, folder):
     offset = round(section.get("offset", 0) * rate / hop)
     first = max(0, math.ceil((before - offset) / per_answer))
     used = math.ceil((window - after - offset) / per_answer) - first
+    beyond = section.get("beyond", 0)
     # Row 0 is the first used answer of the first window.
-    lead = int(first * per_answer) + offset
-    wanted = math.ceil(len(sound) / rate * section["rate"])
+    lead = int((first + beyond) * per_answer) + offset
+    wanted = math.ceil(len(sound) / rate * section["rate"]) + 2 * beyond
     runs = math.ceil(wanted / used)
     step = int(used * per_answer)
     # Of sound around the sound nothing is known but silence; the windows' rows are those of one long front.
@@ -122,10 +123,11 @@ def arranged(window, layout, batch=False):
     return np.ascontiguousarray(full)
 
 
-def window_at(all_rows, time, rate, rows_, frames=None):
-    """The rows of a frame at `time` seconds, as an input's `rows` says; `frames`: its `rate`, frames a second that rows make groups for."""
+def window_at(all_rows, time, rate, rows_, frames=None, beyond=0):
+    """The rows of a frame at `time` seconds, as an input's `rows` says; `frames`: its `rate`, frames a second that rows make groups for;
+    `beyond`: how many of all rows lie before the sound."""
     own = math.floor(time * rate + 1e-3) if frames is None else math.floor(math.floor(time * frames + 1e-3) * rate / frames)
-    start = own - rows_["before"]
+    start = own + beyond - rows_["before"]
     count, end = rows_["count"], rows_["end"]
     if end == "clamp":
         start = min(max(start, 0), max(0, len(all_rows) - count))

@@ -92,7 +92,7 @@ def tensor(given, content, image, reference, rows, time, rate, points):
     """One input of a graph for one frame. content: {name: tensor}, what earlier graphs yielded."""
     source = given["from"]
     if source == "features":
-        window = sound.window_at(rows, time, rate, given["rows"], given.get("rate"))
+        window = sound.window_at(rows, time, rate, given["rows"], given.get("rate"), content["beyond"])
         result = sound.arranged(window[None], given["layout"], batch=True)
         return result.reshape(1, *given["shape"]) if "shape" in given else result
     if source == "constant":
@@ -120,7 +120,7 @@ class Generator:
             self.graphs.append((name, graph, onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])))
 
     def __call__(self, image, rows, time, rate, reference=None, points=None):
-        content = {"color": self.manifest["facecrop"].get("color", "rgb")}
+        content = {"color": self.manifest["facecrop"].get("color", "rgb"), "beyond": self.manifest["audiofeatures"].get("beyond", 0)}
         for name, graph, session in self.graphs:
             types = {"tensor(float16)": np.float16, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
             kinds = {i.name: types.get(i.type, np.float32) for i in session.get_inputs()}

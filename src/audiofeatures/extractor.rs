@@ -13,6 +13,7 @@ pub struct Extractor {
     stream: Stream,
     sample_rate: u32,
     hop: usize,
+    beyond: u64,
     /// `None` between stretches.
     timeline: Option<Timeline>,
     /// Nothing of the stretch has come out yet.
@@ -25,6 +26,7 @@ impl Extractor {
             stream: Stream::new(recipe),
             sample_rate: recipe.sample_rate(),
             hop: recipe.hop(),
+            beyond: recipe.beyond() as u64,
             timeline: None,
             is_new: true,
         }
@@ -43,7 +45,7 @@ impl Extractor {
     /// [`Self::finish`].
     pub fn begin(&mut self, anchor: ClockTime) {
         self.reset();
-        self.timeline = Some(Timeline { anchor, sample_rate: self.sample_rate, hop: self.hop });
+        self.timeline = Some(Timeline { anchor, sample_rate: self.sample_rate, hop: self.hop, beyond: self.beyond });
     }
 
     /// Adds finite samples to the stretch. Rows quieter than `silence`, a mean square, are flagged GAP. Where there is

@@ -13,7 +13,8 @@
 //!
 //! Out come buffers of whole rows, `F32LE`, row after row. A buffer's PTS is its first row's time; OFFSET and
 //! OFFSET_END count rows from the start of the stretch, whose first buffer is flagged DISCONT. Silent rows are flagged
-//! GAP.
+//! GAP. Where the model asks for rows `beyond` the sound, a stretch begins with that many, which have the time of its
+//! first sample, and ends with as many after its last.
 
 mod extractor;
 mod fbank;

@@ -6,12 +6,13 @@
 
 use super::front::{self, Front};
 use super::silence::{self, Silence};
-use super::windows::Windows;
+use super::windows::{self, Windows};
 use crate::model::manifest::{AudioFeatures, Encoder, Padding};
 
 /// Consecutive rows that are all silent or all not.
 #[derive(Debug, PartialEq)]
 pub struct Run {
+    /// Counted from the stretch's first, which may be [`AudioFeatures::beyond`] the sound.
     pub first_row: u64,
     pub rows: u64,
     pub silent: bool,
@@ -30,6 +31,8 @@ pub struct Stream {
     hop: u64,
     /// Samples since the stretch began.
     len: u64,
+    /// Rows before the sound's first and after its last.
+    beyond: u64,
     next_row: u64,
     /// Once the stretch is over, its rows in all.
     rows: Option<u64>,
@@ -62,6 +65,7 @@ impl Stream {
             width: recipe.width(),
             hop: recipe.hop() as u64,
             len: 0,
+            beyond: recipe.beyond() as u64,
             next_row: 0,
             rows: None,
         }
@@ -87,7 +91,7 @@ impl Stream {
             Some(ears) => {
                 let had_rows = ears.windows.len() > 0;
                 if is_first && ears.pads_sound && !samples.is_empty() {
-                    let zeros = vec![0.0; ears.recipe.lead() * ears.front_hop as usize];
+                    let zeros = vec![0.0; windows::lead(&ears.recipe) * ears.front_hop as usize];
                     self.front.push(&zeros, ears.windows.end());
                 }
                 self.front.push(samples, ears.windows.end());
@@ -105,7 +109,7 @@ impl Stream {
             return Vec::new();
         }
         self.silence.finish(silence);
-        let rows = 1 + self.len / self.hop;
+        let rows = self.beyond + 1 + self.len / self.hop + self.beyond;
         self.rows = Some(rows);
         match &mut self.ears {
             None => {
@@ -116,7 +120,7 @@ impl Stream {
             Some(ears) => {
                 let used = ears.recipe.used() as u64;
                 let windows = rows.div_ceil(used);
-                let lead = ears.recipe.lead() as u64;
+                let lead = windows::lead(&ears.recipe) as u64;
                 let sound_rows = if ears.pads_sound {
                     let last = (windows - 1) * used * ears.recipe.stride as u64 + ears.recipe.window as u64 - 1;
                     let missing = (last * ears.front_hop + ears.front_reach).saturating_sub(self.front.len());
@@ -140,11 +144,13 @@ impl Stream {
     /// for.
     pub fn window(&self) -> Option<Vec<f32>> {
         let ears = self.ears.as_ref()?;
-        let (used, left) = (ears.recipe.used(), self.rows.map(|rows| rows.saturating_sub(self.next_row)));
-        if left == Some(0) || self.silence.known() < left.map_or(used, |left| used.min(left as usize)) {
-            return None;
+        let end = self.next_row + ears.recipe.used() as u64;
+        match self.rows {
+            Some(rows) if rows <= self.next_row => None,
+            // A stretch that ends knows all.
+            None if (self.silence.known() as u64) < end.saturating_sub(self.next_row.max(self.beyond)) => None,
+            _ => ears.windows.window(),
         }
-        ears.windows.window()
     }
 
     /// Takes the encoder's answers to the last [`Self::window`], of which there must be at least [`Encoder::skipped`]
@@ -173,8 +179,8 @@ impl Stream {
     fn take(&mut self, values: &[f32]) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for row in values.chunks_exact(self.width) {
-            // It is known: rows wait for that, and a stretch that ends knows all.
-            let silent = self.silence.take().unwrap_or(false);
+            // Of the sound's rows it is known: they wait for that, and a stretch that ends knows all.
+            let silent = self.next_row < self.beyond || self.silence.take().unwrap_or(true);
             if runs.last().is_none_or(|run| run.silent != silent) {
                 runs.push(Run { first_row: self.next_row, rows: 0, silent, values: Vec::new() });
             }

@@ -112,6 +112,7 @@ pub fn encoder() -> Encoder {
         offset: 0,
         stride: 2,
         pad: Padding::Zero,
+        beyond: 0,
         normalise: Normalise::None,
     }
 }

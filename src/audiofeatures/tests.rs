@@ -301,6 +301,29 @@ fn padding_is_silence() {
     }
 }
 
+/// Rows beyond the sound are what the encoder makes of the silence around it, and they are silent.
+#[test]
+fn rows_beyond_the_sound_are_those_of_silence() {
+    for front in fronts() {
+        let section = |beyond| with_encoder(front.clone(), Encoder { beyond, ..encoder() });
+        let hear = |section: &AudioFeatures, samples: &[f32], cuts: &[usize]| {
+            features(section, samples, cuts, &neighbourhood(section))
+        };
+        let (hop, beyond) = (section(0).hop(), 7);
+        let samples = signal(20 * hop);
+        let found = hear(&section(beyond), &samples, &[123]);
+        assert_eq!(found.1.len(), 21 + 2 * beyond);
+        let silent = vec![0.0; beyond * hop];
+        let padded = hear(&section(0), &[silent.clone(), samples.clone(), silent].concat(), &[5000]);
+        assert!(bits(&found.0) == bits(&padded.0), "{front:?}");
+        let plain = hear(&section(0), &samples, &[5000]).1;
+        assert_eq!(found.1, [vec![true; beyond], plain, vec![true; beyond]].concat());
+        assert_eq!(reach(&section(beyond)), reach(&section(0)));
+        let edge = with_encoder(front.clone(), Encoder { beyond, pad: Padding::Edge, ..encoder() });
+        assert_eq!(hear(&edge, &samples, &[123]).1.len(), 21 + 2 * beyond);
+    }
+}
+
 #[test]
 fn a_stretch_of_any_length_has_all_its_rows() {
     for (front, pad) in fronts().into_iter().flat_map(|front| [(front.clone(), Padding::Zero), (front, Padding::Edge)])
@@ -458,6 +481,7 @@ proptest! {
         context in (0usize..20, 0usize..20),
         offset in 0usize..20,
         stride in 1usize..7,
+        beyond in 0usize..40,
         front in 0usize..3,
         edge: bool,
         mean_variance: bool,
@@ -467,6 +491,7 @@ proptest! {
             context: [context.0, context.1],
             offset: offset.min(window - 1),
             stride,
+            beyond,
             pad: if edge { Padding::Edge } else { Padding::Zero },
             normalise: if mean_variance { Normalise::MeanVariance } else { Normalise::None },
             ..encoder()
@@ -477,7 +502,7 @@ proptest! {
         let sound = signal(length);
         let (values, silent) = features(&section, &sound, &[length.max(1)], &ear);
         let (cut_values, cut_silent) = features(&section, &sound, &cuts, &ear);
-        prop_assert_eq!(silent.len(), if length == 0 { 0 } else { 1 + length / section.hop() });
+        prop_assert_eq!(silent.len(), if length == 0 { 0 } else { 1 + length / section.hop() + 2 * beyond });
         prop_assert_eq!(values.len(), 2 * silent.len());
         prop_assert_eq!(silent, cut_silent);
         prop_assert_eq!(bits(&values), bits(&cut_values));

@@ -16,6 +16,8 @@ pub struct Timeline {
     pub sample_rate: u32,
     /// Samples from one row to the next.
     pub hop: usize,
+    /// Rows before that of the first sample. Their time is the anchor too: there may be none before it.
+    pub beyond: u64,
 }
 
 impl Timeline {
@@ -26,7 +28,8 @@ impl Timeline {
 
     /// Time of row `k`.
     pub fn row(&self, k: u64) -> ClockTime {
-        self.anchor.saturating_add(duration(u128::from(k) * self.hop as u128, self.sample_rate))
+        let samples = u128::from(k.saturating_sub(self.beyond)) * self.hop as u128;
+        self.anchor.saturating_add(duration(samples, self.sample_rate))
     }
 
     /// Whether sound at `time` goes on where `n` samples ended.
@@ -57,7 +60,7 @@ mod tests {
     use super::*;
 
     const TIMELINE: Timeline =
-        Timeline { anchor: ClockTime::from_nseconds(123_456_789), sample_rate: 44_100, hop: 441 };
+        Timeline { anchor: ClockTime::from_nseconds(123_456_789), sample_rate: 44_100, hop: 441, beyond: 0 };
 
     /// Ten hours of rows: every time is within 1 ns of the exact one, so durations by difference leave no gap.
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The windows of front-end rows that an encoder hears, and which of its answers are used.
 //!
-//! Rows are counted from the start of the first window, which begins [`Encoder::lead`] rows before the sound. Window i
+//! Rows are counted from the start of the first window, which begins [`lead`] rows before the sound. Window i
 //! starts `step` rows after window i − 1 and yields as many answers as the time between them holds.
 
 use std::collections::VecDeque;
@@ -11,6 +11,11 @@ use crate::model::manifest::{Encoder, Normalise};
 
 /// Front rows that Whisper hears at once. As long a loud moment sets what is too quiet.
 const MEMORY: u64 = 3000;
+
+/// Front rows before the sound's first that the first window holds.
+pub fn lead(recipe: &Encoder) -> usize {
+    recipe.lead() + recipe.beyond * recipe.stride
+}
 
 pub struct Windows {
     /// Numbers in a front row.
@@ -37,7 +42,7 @@ impl Windows {
             width: width as u64,
             window: recipe.window as u64,
             step: (recipe.used() * recipe.stride) as u64,
-            lead: recipe.lead() as u64,
+            lead: lead(recipe) as u64,
             normalise: recipe.normalise,
             rows: Held::default(),
             next: 0,

@@ -279,7 +279,7 @@ impl LipsyncGen {
 
 fn new_rows(model: &Model) -> RowStore {
     let features = &model.manifest.audiofeatures;
-    RowStore::new(features.width(), features.rate())
+    RowStore::new(features.width(), features.rate(), features.beyond() as u32)
 }
 
 #[glib::object_subclass]

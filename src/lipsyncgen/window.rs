@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Which rows of features belong to a frame. Pure: times are running times in nanoseconds, nothing waits here.
 //!
-//! Rows come in stretches of unbroken sound. Row k of a stretch belongs to the time `anchor + k / rate`; a frame at time t
+//! Rows come in stretches of unbroken sound. Row k of its sound belongs to the time `anchor + k / rate`; a frame at time t
 //! belongs to row `floor((t − anchor) · rate + 1e-3)`. The thousandth of a row absorbs the rounding of timestamps to whole
 //! nanoseconds. Where rows make groups, one for each frame of the videos that the model knows, it belongs to the first row of
-//! the last such frame by then.
+//! the last such frame by then. A stretch's first and last `beyond` rows are of what is around the sound: windows reach into
+//! them, but no frame belongs to one.
 
 use std::collections::VecDeque;
 
@@ -18,6 +19,8 @@ pub struct RowStore {
     width: usize,
     /// Rows per second as a fraction.
     rate: (u32, u32),
+    /// Rows before the sound's first and after its last.
+    beyond: i64,
     stretches: VecDeque<Stretch>,
     /// No more rows will come.
     ended: bool,
@@ -25,11 +28,12 @@ pub struct RowStore {
 
 #[derive(Debug)]
 struct Stretch {
-    /// Running time of row 0; rows before the start of the segment may lie below zero.
+    /// Running time of the sound's row 0; rows before the start of the segment may lie below zero.
     anchor: i64,
     /// Index of the first row in `rows`: older ones have been dropped.
     first: i64,
-    /// The first row this stretch ever had.
+    /// The first row this stretch ever had, and the first of its sound.
+    begin: i64,
     origin: i64,
     rows: VecDeque<f32>,
 }
@@ -47,8 +51,8 @@ pub enum Window {
 
 impl RowStore {
     /// `width` numbers per row, `rate` rows per second (numerator, denominator), both above 0.
-    pub fn new(width: usize, rate: (u32, u32)) -> Self {
-        Self { width, rate, stretches: VecDeque::new(), ended: false }
+    pub fn new(width: usize, rate: (u32, u32), beyond: u32) -> Self {
+        Self { width, rate, beyond: beyond.into(), stretches: VecDeque::new(), ended: false }
     }
 
     pub fn clear(&mut self) {
@@ -61,14 +65,16 @@ impl RowStore {
         self.ended = true;
     }
 
-    /// Appends whole rows, the first of which has the index `offset` and belongs to `time`. A new stretch begins where
-    /// `discont` says so or the index does not continue.
+    /// Appends whole rows, the first of which is the `offset`-th of its stretch. It belongs to `time`, or that is when the
+    /// sound begins. A new stretch begins where `discont` says so or the rows do not continue.
     pub fn push(&mut self, time: i64, offset: i64, discont: bool, rows: &[f32]) {
         self.ended = false;
+        let offset = offset - self.beyond;
         let continues = self.stretches.back().is_some_and(|s| s.end(self.width) == offset);
         if discont || !continues {
-            let anchor = time - self.duration(offset);
-            self.stretches.push_back(Stretch { anchor, first: offset, origin: offset, rows: VecDeque::new() });
+            let origin = offset.max(0);
+            let anchor = time - self.duration(origin);
+            self.stretches.push_back(Stretch { anchor, first: offset, begin: offset, origin, rows: VecDeque::new() });
         }
         if let Some(stretch) = self.stretches.back_mut() {
             stretch.rows.extend(rows);
@@ -89,9 +95,9 @@ impl RowStore {
         let is_last = at + 1 == self.stretches.len();
         let complete = !is_last || self.ended;
         let row = self.index(stretch, time);
-        let (begin, end) = (stretch.origin, stretch.end(self.width));
-        // The last row stands for the very end of the sound, so a frame that late shows nothing of it.
-        if complete && row + 1 >= end {
+        let (begin, end) = (stretch.begin, stretch.end(self.width));
+        // The sound's last row stands for its very end, so a frame that late shows nothing of it.
+        if complete && row + 1 >= end - self.beyond {
             return Window::NoSound { after_the_end: is_last };
         }
         let wanted = self.start(stretch, time, rows);
@@ -204,7 +210,7 @@ mod tests {
 
     /// Row k holds the one number k.
     fn store(n: i64) -> RowStore {
-        let mut store = RowStore::new(1, (100, 1));
+        let mut store = RowStore::new(1, (100, 1), 0);
         store.push(0, 0, true, &(0..n).map(|k| k as f32).collect::<Vec<_>>());
         store
     }
@@ -244,10 +250,26 @@ mod tests {
 
     #[test]
     fn a_stretch_that_starts_late_keeps_its_own_times() {
-        let mut store = RowStore::new(1, (80, 1));
+        let mut store = RowStore::new(1, (80, 1), 0);
         store.push(100 * MS, 8, true, &[8.0, 9.0, 10.0]);
         store.end();
         assert_eq!(store.window(112_500_000, rows(0, 1, End::Edge)), Window::Rows(vec![9.0]));
+    }
+
+    #[test]
+    fn windows_reach_beyond_the_sound_but_no_frame_does() {
+        let mut store = RowStore::new(1, (100, 1), 2);
+        // Two before the sound, which begins at 1 s, three of it, two after it.
+        store.push(1000 * MS, 0, true, &[-2.0, -1.0]);
+        let mid = rows(2, 4, End::Edge);
+        assert_eq!(store.window(1000 * MS, mid), Window::Wait);
+        store.push(1000 * MS, 2, false, &[0.0, 1.0, 2.0, 3.0, 4.0]);
+        store.end();
+        assert_eq!(store.window(1000 * MS, mid), Window::Rows(vec![-2.0, -1.0, 0.0, 1.0]));
+        assert_eq!(store.window(1010 * MS, rows(0, 4, End::Edge)), Window::Rows(vec![1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(store.window(1000 * MS, rows(3, 4, End::Zero)), Window::Rows(vec![0.0, -2.0, -1.0, 0.0]));
+        assert_eq!(store.window(990 * MS, mid), Window::NoSound { after_the_end: false });
+        assert_eq!(store.window(1020 * MS, mid), Window::NoSound { after_the_end: true });
     }
 
     #[test]
@@ -266,8 +288,8 @@ mod tests {
 
     #[test]
     fn hours_later_the_row_is_still_exact() {
-        let store = RowStore::new(1, (16000, 160));
-        let stretch = Stretch { anchor: 12_345, first: 0, origin: 0, rows: VecDeque::new() };
+        let store = RowStore::new(1, (16000, 160), 0);
+        let stretch = Stretch { anchor: 12_345, first: 0, begin: 0, origin: 0, rows: VecDeque::new() };
         let hour = 3_600_000 * MS;
         assert_eq!(store.index(&stretch, 1000 * hour + 12_345), 1000 * 360_000);
     }
@@ -302,7 +324,7 @@ mod tests {
     #[test]
     fn memory_stays_bounded() {
         let rows = rows(111, 128, End::Edge);
-        let mut store = RowStore::new(80, (100, 1));
+        let mut store = RowStore::new(80, (100, 1), 0);
         for k in 0..100_000i64 {
             store.push(k * 10 * MS, k, k == 0, &[0.0; 80]);
             store.forget(k * 10 * MS, rows);

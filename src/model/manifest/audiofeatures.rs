@@ -34,6 +34,11 @@ impl AudioFeatures {
         self.front.hop() * self.encoder.as_ref().map_or(1, |encoder| encoder.stride)
     }
 
+    /// Rows before the sound's first, and as many after its last.
+    pub fn beyond(&self) -> usize {
+        self.encoder.as_ref().map_or(0, |encoder| encoder.beyond)
+    }
+
     /// Rows per second as a fraction.
     pub fn rate(&self) -> (u32, u32) {
         (self.sample_rate(), self.hop() as u32)
@@ -238,6 +243,8 @@ pub struct Encoder {
     pub stride: usize,
     /// What windows hold before the sound begins and after it ends.
     pub pad: Padding,
+    /// Rows before the sound's first and after its last that come with them: what the network makes of the padding.
+    pub beyond: usize,
     pub normalise: Normalise,
 }
 
@@ -253,7 +260,7 @@ impl Encoder {
         end.saturating_sub(self.skipped())
     }
 
-    /// Front rows before the sound's first that the first window holds.
+    /// Front rows from a window's first to that of its first used answer.
     pub fn lead(&self) -> usize {
         self.skipped() * self.stride + self.offset
     }

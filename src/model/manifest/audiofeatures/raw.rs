@@ -64,6 +64,7 @@ pub struct Section {
     context: Option<[Checked<u32, 0, 8_388_608>; 2]>,
     offset: Option<Checked<f64, 0, 60>>,
     pad: Option<Padding>,
+    beyond: Option<Checked<u32, 0, 10_000>>,
     normalise: Option<NormaliseName>,
     dynamic_db: Option<Checked<f64, 1, 1000>>,
 }
@@ -192,7 +193,7 @@ impl Section {
     /// Whether every key that is there belongs to the kind.
     fn check_keys(&self, is_outermost: bool) -> Result<(), String> {
         use Kind::{Encoder as E, Fbank as F, LogMel as L};
-        let keys: [(&str, bool, &[Kind]); 27] = [
+        let keys: [(&str, bool, &[Kind]); 28] = [
             ("preemphasis", self.preemphasis.is_some(), &[L, F]),
             ("n-fft", self.n_fft.is_some(), &[L]),
             ("win-length", self.win_length.is_some(), &[L, F]),
@@ -218,6 +219,7 @@ impl Section {
             ("context", self.context.is_some(), &[E]),
             ("offset", self.offset.is_some(), &[E]),
             ("pad", self.pad.is_some(), &[E]),
+            ("beyond", self.beyond.is_some(), &[E]),
             ("normalise", self.normalise.is_some(), &[E]),
             ("dynamic-db", self.dynamic_db.is_some(), &[E]),
         ];
@@ -370,6 +372,7 @@ impl Section {
             offset: offset.round() as usize,
             stride: (stride.0 / stride.1) as usize,
             pad: self.pad.unwrap_or_default(),
+            beyond: self.beyond.map_or(0, |rows| rows.0 as usize),
             normalise,
         };
         if context[0] + context[1] >= window || encoder.used() == 0 {
