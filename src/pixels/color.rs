@@ -52,6 +52,11 @@ impl ColorMap {
         }
     }
 
+    /// Whether the components are R, G, B themselves.
+    pub fn is_identity(&self) -> bool {
+        self.to_rgb == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] && self.zero == [0.0; 3]
+    }
+
     #[inline]
     pub fn to_rgb(&self, components: [f32; 3]) -> [f32; 3] {
         let c = [components[0] - self.zero[0], components[1] - self.zero[1], components[2] - self.zero[2]];

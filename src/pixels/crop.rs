@@ -5,8 +5,8 @@ use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
 use super::color::ColorMap;
-use super::layout::{Component, Layout};
-use super::walk::{Fixed, ends, walk};
+use super::layout::{Component, Limits};
+use super::walk::{Fixed, ONE, ends, walk};
 use crate::face_meta::RgbImage;
 use crate::geometry::Affine;
 
@@ -41,22 +41,34 @@ pub fn crop_rgb(
     width: usize,
     height: usize,
 ) -> RgbImage {
+    crop_within(frame, crop_to_frame, [width, height], None)
+}
+
+/// The same within edges, as [`super::resample`] has them.
+pub fn crop_within(
+    frame: &VideoFrameRef<&gst::BufferRef>,
+    crop_to_frame: &Affine,
+    [width, height]: [usize; 2],
+    edges: Option<[f32; 4]>,
+) -> RgbImage {
     let mut data = vec![0; width * height * 3];
     if let Some(components) = Component::of(frame)
         && width > 0
     {
         let color = ColorMap::new(frame.info());
         let [a, b, c] = components;
-        let whole = b.layout.sub == [1, 1];
+        let (is_rgb, same_size) = (color.is_identity(), b.layout.sub == [1, 1]);
         let mut rows: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; width]);
         let mut bytes = vec![0; width];
         for (j, out) in data.chunks_exact_mut(width * 3).enumerate() {
             let [first, second, third] = &mut rows;
-            if whole {
-                sample_row([a, b, c], crop_to_frame, j, [first, second, third]);
+            if is_rgb {
+                sample_row::<3, true>([a, b, c], crop_to_frame, j, edges, [first, second, third]);
+            } else if same_size {
+                sample_row::<3, false>([a, b, c], crop_to_frame, j, edges, [first, second, third]);
             } else {
-                sample_row([a], crop_to_frame, j, [first]);
-                sample_row([b, c], crop_to_frame, j, [second, third]);
+                sample_row::<1, false>([a], crop_to_frame, j, edges, [first]);
+                sample_row::<2, false>([b, c], crop_to_frame, j, edges, [second, third]);
             }
             store(&color, &mut rows, &mut bytes, out);
         }
@@ -78,8 +90,15 @@ pub fn store(color: &ColorMap, rows: &mut [Vec<f32>; 3], bytes: &mut [u8], out: 
     }
 }
 
-/// Fills a row of the crop from `N` components of the same subsampling.
-fn sample_row<const N: usize>(components: [Component; N], crop_to_frame: &Affine, j: usize, rows: [&mut Vec<f32>; N]) {
+/// Fills a row of the crop from `N` components of the same subsampling: with what is between the samples or, if it is to be
+/// `WHOLE`, with the whole number that OpenCV takes for it.
+fn sample_row<const N: usize, const WHOLE: bool>(
+    components: [Component; N],
+    crop_to_frame: &Affine,
+    j: usize,
+    edges: Option<[f32; 4]>,
+    rows: [&mut Vec<f32>; N],
+) {
     let map = crop_to_frame.then(&components[0].layout.frame_to_samples());
     let rows = rows.map(|row| &mut row[..]);
     let length = rows[0].len();
@@ -87,23 +106,25 @@ fn sample_row<const N: usize>(components: [Component; N], crop_to_frame: &Affine
     let round = |point: [Fixed; 2]| point.map(|v| v.saturating_add(1 << (31 - WEIGHT_BITS)));
     let (x, y) = (0.5, j as f32 + 0.5);
     let points = walk(&map, x, y).map(round);
-    let Layout { width, height, .. } = components[0].layout;
+    let limits = components[0].layout.limits(edges);
     let inside = |point: [Fixed; 2]| {
-        let [x, y] = round(point);
-        let within = |v: Fixed, length: usize| v >= 0 && v < (length as Fixed - 1) << 32;
-        within(x, width) && within(y, height)
+        let within = |v: Fixed, limits: &Limits| {
+            let [first, last] = ends_of(limits);
+            (first..last).contains(&v)
+        };
+        round(point).iter().zip(&limits).all(|(v, limits)| within(*v, limits))
     };
     // A line whose ends are inside is inside.
     if ends(&map, x, y, length).is_some_and(|ends| ends.into_iter().all(inside)) {
         // A step that the compiler knows saves the looks at each sample's bounds.
         match components[0].layout.step {
-            1 => fill(rows, points, |point| within::<N, 1>(&components, point)),
-            2 => fill(rows, points, |point| within::<N, 2>(&components, point)),
-            3 => fill(rows, points, |point| within::<N, 3>(&components, point)),
-            _ => fill(rows, points, |point| within::<N, 4>(&components, point)),
+            1 => fill(rows, points, |point| within::<N, 1, WHOLE>(&components, point)),
+            2 => fill(rows, points, |point| within::<N, 2, WHOLE>(&components, point)),
+            3 => fill(rows, points, |point| within::<N, 3, WHOLE>(&components, point)),
+            _ => fill(rows, points, |point| within::<N, 4, WHOLE>(&components, point)),
         }
     } else {
-        fill(rows, points, |point| clamped(&components, point));
+        fill(rows, points, |point| clamped::<N, WHOLE>(&components, &limits, point));
     }
 }
 
@@ -126,42 +147,60 @@ fn fill<const N: usize>(
 /// Fraction bits of an interpolation weight: 255 · 2^22 fits into 32 bits.
 const WEIGHT_BITS: u32 = 11;
 
+/// The first and the last sample's place.
+fn ends_of(limits: &Limits) -> [Fixed; 2] {
+    [(limits.start as Fixed) << 32, (limits.end as Fixed - 1) << 32]
+}
+
 /// The components at a point (sample centres at whole numbers) that may lie beyond the edges, times 2^(2 · WEIGHT_BITS).
-fn clamped<const N: usize>(components: &[Component; N], [x, y]: [Fixed; 2]) -> [u32; N] {
+fn clamped<const N: usize, const WHOLE: bool>(
+    components: &[Component; N],
+    limits: &[Limits; 2],
+    [x, y]: [Fixed; 2],
+) -> [u32; N] {
     components.map(|Component { data, layout }| {
-        let split = |v: Fixed, length: usize, step: usize| {
-            let last = length as Fixed - 1;
-            let v = v.clamp(0, last << 32);
-            // The next sample, where there is one.
-            ((v >> 32) as usize * step, if v < last << 32 { step } else { 0 }, v)
-        };
-        let (column, right, x) = split(x, layout.width, layout.step);
-        let (row, below, y) = split(y, layout.height, layout.stride);
-        let at = |k: usize| data[row + column + k];
-        between([at(0), at(right)], [at(below), at(below + right)], [x, y])
+        // As OpenCV: across, a point beyond the edges moves there; down, the samples around it do.
+        let [first, last] = ends_of(&limits[0]);
+        let x = x.clamp(first, last);
+        let column = (x >> 32) as usize * layout.step;
+        let right = if x < last { layout.step } else { 0 };
+        let [first, last] = ends_of(&limits[1]);
+        let row = |v: Fixed| (v.clamp(first, last) >> 32) as usize * layout.stride;
+        let (above, below) = (row(y), row(y.saturating_add(ONE)));
+        let at = |row: usize, k: usize| data[row + column + k];
+        between::<WHOLE>([at(above, 0), at(above, right)], [at(below, 0), at(below, right)], [x, y])
     })
 }
 
 /// As [`clamped`], where all four samples around the point are there.
 #[inline(always)]
-fn within<const N: usize, const STEP: usize>(components: &[Component; N], [x, y]: [Fixed; 2]) -> [u32; N] {
+fn within<const N: usize, const STEP: usize, const WHOLE: bool>(
+    components: &[Component; N],
+    [x, y]: [Fixed; 2],
+) -> [u32; N] {
     components.map(|Component { data, layout }| {
         let start = (y >> 32) as usize * layout.stride + (x >> 32) as usize * STEP;
         let pair = |start: usize| {
             let samples = &data[start..start + STEP + 1];
             [samples[0], samples[STEP]]
         };
-        between(pair(start), pair(start + layout.stride), [x, y])
+        between::<WHOLE>(pair(start), pair(start + layout.stride), [x, y])
     })
 }
 
-/// Between four samples, by the fractions of x and y.
+/// Between four samples, by the fractions of x and y, times 2^(2 · WEIGHT_BITS).
 #[inline(always)]
-fn between(top: [u8; 2], bottom: [u8; 2], point: [Fixed; 2]) -> u32 {
+fn between<const WHOLE: bool>(top: [u8; 2], bottom: [u8; 2], point: [Fixed; 2]) -> u32 {
     const FULL: u32 = 1 << WEIGHT_BITS;
     let [wx, wy] = point.map(|v| (v >> (32 - WEIGHT_BITS)) as u32 % FULL);
     let [top, bottom] = [top, bottom].map(|[left, right]| u32::from(left) * (FULL - wx) + u32::from(right) * wx);
-    top * (FULL - wy) + bottom * wy
+    if WHOLE {
+        // OpenCV keeps 16 bits of a row's sum, and of each product 2 behind the point.
+        let part = |sum: u32, weight: u32| ((sum >> 4) * weight) >> 16;
+        ((part(top, FULL - wy) + part(bottom, wy) + 2) >> 2) << (2 * WEIGHT_BITS)
+    } else {
+        top * (FULL - wy) + bottom * wy
+    }
 }
 
 #[cfg(test)]

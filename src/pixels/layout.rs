@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Where the three components of a frame lie in its planes.
 
+use std::ops::Range;
+
 use gst_video::prelude::*;
 use gst_video::{VideoFrameRef, VideoInfo};
 
 use crate::geometry::Affine;
+
+/// The samples along one axis that may be read; there is at least one.
+pub type Limits = Range<usize>;
 
 /// One component: sample (x, y) is byte `offset + y * stride + x * step` of plane `plane`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +56,19 @@ impl Layout {
     #[inline]
     pub fn at(&self, x: usize, y: usize) -> usize {
         self.offset + y * self.stride + x * self.step
+    }
+
+    /// The samples across and down that lie within left, top, right, bottom, in frame pixels; all where there are none.
+    pub fn limits(&self, edges: Option<[f32; 4]>) -> [Limits; 2] {
+        let [left, top, right, bottom] = edges.unwrap_or([0.0, 0.0, f32::INFINITY, f32::INFINITY]);
+        [(left, right, self.width, self.sub[0]), (top, bottom, self.height, self.sub[1])].map(
+            |(low, high, length, sub)| {
+                // Casting saturates, and NaN becomes 0.
+                let [low, high] = [(low / sub as f32).floor() as usize, (high / sub as f32).ceil() as usize];
+                let limits = low..high.min(length);
+                if limits.is_empty() { 0..length } else { limits }
+            },
+        )
     }
 
     /// One past the last sample.
