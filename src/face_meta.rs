@@ -65,7 +65,7 @@ impl Reason {
 }
 
 /// 8-bit RGB, `width * height * 3` bytes, rows without padding.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RgbImage {
     pub width: usize,
     pub height: usize,

@@ -222,6 +222,29 @@ fn the_same_frames_give_the_same_faces() {
     assert!(first.len() > 200 && first == second);
 }
 
+/// A frame of a clip that is repeated has the face that it had before, to the bit.
+#[test]
+fn a_repeated_frame_has_the_same_faces() {
+    const CLIP: usize = 100;
+    let clip = decoded(&Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/face.mp4"));
+    for (mode, again) in [("forward", [CLIP + 7, 2 * CLIP + 7]), ("pingpong", [2 * CLIP - 2 - 7, 2 * CLIP - 2 + 7])] {
+        let until = 2 * CLIP + 20;
+        let (frames, messages) = run(&format!(
+            "{clip} ! avatarloop mode={mode} ! identity eos-after={until} ! facecrop name=crop ! appsink name=out"
+        ));
+        assert_eq!(error(&messages), None);
+        assert!(frames.len() > 2 * CLIP + 10);
+        assert_eq!(events(&messages), [("face-found".into(), 0)]);
+        for k in again {
+            let (first, later) = (&frames[7].faces[0], &frames[k].faces[0]);
+            assert_eq!((first.landmarks, first.crop_to_frame), (later.landmarks, later.crop_to_frame), "{mode} {k}");
+            assert_eq!((first.bbox, first.weight, first.track), (later.bbox, later.weight, later.track));
+            assert_eq!(first.crop, later.crop);
+        }
+        assert_ne!(frames[7].faces[0].landmarks, frames[CLIP + 20].faces[0].landmarks);
+    }
+}
+
 #[test]
 fn every_frame_leaves_with_its_time() {
     let Some(file) = common::media("video/man_expressions_480x480_30fps.mp4") else { return };

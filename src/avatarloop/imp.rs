@@ -7,6 +7,7 @@ use gst::subclass::prelude::*;
 use parking_lot::Mutex;
 
 use super::LoopMode;
+use super::moment::{Moment, next_clip};
 use super::order::Order;
 use super::store::{Limits, Store, StoreError};
 
@@ -31,6 +32,7 @@ impl Default for Settings {
 
 /// A clip that is complete.
 struct Clip {
+    number: u64,
     store: Store,
     order: Order,
 }
@@ -43,7 +45,8 @@ struct State {
     input: Option<gst::FormattedSegment<gst::ClockTime>>,
     /// The one segment that was sent on. It is the input's unless that changed in the middle.
     output: Option<gst::FormattedSegment<gst::ClockTime>>,
-    store: Option<Store>,
+    /// The clip that is being stored, and its number.
+    store: Option<(u64, Store)>,
     /// When the stored frames are shown, in the output's segment.
     pts: Vec<u64>,
     last_duration: Option<u64>,
@@ -108,17 +111,18 @@ impl AvatarLoop {
         };
         let Some(pts) = pts else { return Ok(None) };
 
-        let store = state.store.get_or_insert_with(|| Store::new(info.clone(), limits));
+        let (clip, store) = state.store.get_or_insert_with(|| (next_clip(), Store::new(info.clone(), limits)));
         if let Err(error) = store.push(&buffer) {
             drop(guard);
             return Err(self.store_failed(error));
         }
+        let moment = Moment { clip: *clip, frame: state.pts.len() as u64 };
         state.pts.push(pts.nseconds());
         state.last_duration = buffer.duration().map(|d| d.nseconds());
         drop(guard);
-        if buffer.pts() != Some(pts) {
-            buffer.make_mut().set_pts(pts);
-        }
+        let frame = buffer.make_mut();
+        frame.set_pts(pts);
+        moment.mark(frame);
         Ok(Some(buffer))
     }
 
@@ -140,11 +144,11 @@ impl AvatarLoop {
             if state.ended {
                 return false;
             }
-            let (Some(store), Some((_, nominal))) = (state.store.take(), &state.info) else { return false };
+            let (Some((number, store)), Some((_, nominal))) = (state.store.take(), &state.info) else { return false };
             let Some(order) = Order::new(self.mode(), &state.pts, state.last_duration, *nominal) else { return false };
             gst::debug!(CAT, imp = self, "{} frames of {} bytes", state.pts.len(), store.info().size());
             state.next = state.pts.len() as u64;
-            state.clip = Some(Arc::new(Clip { store, order }));
+            state.clip = Some(Arc::new(Clip { number, store, order }));
         }
         let weak = self.downgrade();
         let started = self.srcpad.start_task(move || {
@@ -172,6 +176,7 @@ impl AvatarLoop {
             let frame = buffer.make_mut();
             frame.set_pts(gst::ClockTime::from_nseconds(step.pts));
             frame.set_duration(gst::ClockTime::from_nseconds(step.duration));
+            Moment { clip: clip.number, frame: step.frame as u64 }.mark(frame);
             self.srcpad.push(buffer)
         });
         let Err(error) = pushed else { return };

@@ -3,17 +3,20 @@
 //!
 //! Frames pass through as they arrive, and are stored. When the clip ends, the element goes on with the stored frames, from
 //! the first again or back and forth, each at its own distance from the next, on one continuous timeline. It ends when
-//! somebody downstream has had enough: lipsyncgen with `on-audio-end=eos`, for example, when the voice is over.
+//! somebody downstream has had enough: lipsyncgen with `on-audio-end=eos`, for example, when the voice is over. Each frame
+//! says which of the clip's it is, so that facecrop need not look for the face in it again.
 //!
 //! `gst-launch-1.0 filesrc location=face.png ! decodebin ! videoconvert ! avatarloop mode=forward ! autovideosink`
 
 mod imp;
+mod moment;
 mod order;
 mod store;
 
 use gst::glib;
 use gst::prelude::*;
 pub(crate) use imp::properties;
+pub(crate) use moment::{Moment, moment};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[repr(i32)]

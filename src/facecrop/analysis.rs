@@ -10,16 +10,18 @@ use gst_video::prelude::*;
 use super::cut::CutDetector;
 use super::detector::{self, Detector};
 use super::landmarks::LandmarkNet;
+use super::memory::{Memory, Seen};
 use super::rule::{Cutter, Place};
 use super::search::search;
 use super::shape::Placement;
 use super::tracker::{Choice, Event, Tracker};
 use super::{FaceSelect, tracker};
+use crate::avatarloop::Moment;
 use crate::face_meta::{Face, RgbImage};
 use crate::geometry::Rect;
 use crate::model::Model;
 use crate::model::manifest::{CropRule, Interpolation};
-use crate::pixels::{Kernel, crop_rgb, resample};
+use crate::pixels::{Kernel, resample};
 
 /// Frames from one detection to the next while all is well, …
 const INTERVAL: u64 = 50;
@@ -34,7 +36,7 @@ const PATIENCE: u32 = 10;
 const THOROUGH: u32 = 8;
 
 /// What the user set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Config {
     /// Frames, 0 = as tracking needs.
     pub detect_interval: u64,
@@ -53,6 +55,8 @@ pub struct Analysis {
     detector: Detector,
     cuts: CutDetector,
     tracker: Tracker,
+    /// Of a clip that is repeated.
+    memory: Memory,
     /// How the model of the last frame wants its crops.
     cutter: Option<(Arc<Model>, Cutter)>,
     /// Frames until the next detection.
@@ -72,6 +76,7 @@ impl Analysis {
             detector,
             cuts: CutDetector::default(),
             tracker: Tracker::default(),
+            memory: Memory::default(),
             cutter: None,
             countdown: 0,
             detections: 0,
@@ -92,6 +97,7 @@ impl Analysis {
     /// What comes next has nothing to do with what came before.
     pub fn reset(&mut self) {
         self.cutter = None;
+        self.memory = Memory::default();
         self.cuts = CutDetector::default();
         self.begin_scene();
     }
@@ -108,14 +114,36 @@ impl Analysis {
         self.tracker.take_events()
     }
 
-    /// The faces of the next frame, `dt` after the last one. The error is for the user.
+    /// The faces of the next frame, `dt` after the last one; `moment`: where it comes from. The error is for the user.
     pub fn process(
+        &mut self,
+        frame: &VideoFrameRef<&gst::BufferRef>,
+        moment: Option<Moment>,
+        dt: Duration,
+        config: &Config,
+        model: &Arc<Model>,
+    ) -> Result<Vec<Face>, String> {
+        if self.cutter.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, model)) {
+            self.cutter = Some((model.clone(), self.cutter_for(model)?));
+        }
+        let known = moment.and_then(|moment| self.memory.recall(moment, config, model));
+        if let (Some(known), Some((_, cutter))) = (known, &self.cutter) {
+            return Ok(known.iter().map(|seen| again(seen, frame, cutter)).collect());
+        }
+        let found = self.find(frame, dt, config, model)?;
+        if let Some(moment) = moment {
+            self.memory.keep(moment, found.clone());
+        }
+        Ok(found.into_iter().map(|seen| seen.face).collect())
+    }
+
+    fn find(
         &mut self,
         frame: &VideoFrameRef<&gst::BufferRef>,
         dt: Duration,
         config: &Config,
         model: &Arc<Model>,
-    ) -> Result<Vec<Face>, String> {
+    ) -> Result<Vec<Seen>, String> {
         if self.cuts.is_cut(frame) {
             self.begin_scene();
         }
@@ -128,9 +156,6 @@ impl Analysis {
             // A crop of the region itself needs no landmarks.
             trusted: region.is_some() && matches!(model.manifest.facecrop.rule, CropRule::Box { .. }),
         };
-        if self.cutter.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, model)) {
-            self.cutter = Some((model.clone(), self.cutter_for(model)?));
-        }
         let net = &mut self.net;
         let measure: tracker::Measure<String> = &mut |p| net.run(frame, p).map_err(|e| e.to_string());
         self.tracker.follow(dt, &choice, measure)?;
@@ -172,19 +197,21 @@ impl Analysis {
         frame: &VideoFrameRef<&gst::BufferRef>,
         region: Option<Rect>,
         model: &Arc<Model>,
-    ) -> Vec<Face> {
+    ) -> Vec<Seen> {
         // `process` has just seen to it.
         let Some((_, cutter)) = &self.cutter else { return Vec::new() };
         let boxed = region.filter(|_| matches!(cutter.crop.rule, CropRule::Box { .. }));
         let faces = self.tracker.faces().filter_map(|track| {
             let bbox = boxed.unwrap_or_else(|| track.placement.bbox());
-            if !track.is_lost() {
-                track.cut_out = cutter
-                    .place(&bbox, &track.points.ibug, &track.points.own)
-                    .map(|place| (place.crop_to_frame, Arc::new(cut(frame, &place, cutter))));
-            }
+            let place = if track.is_lost() {
+                None
+            } else {
+                let place = cutter.place(&bbox, &track.points.ibug, &track.points.own);
+                track.cut_out = place.map(|place| (place.crop_to_frame, Arc::new(cut(frame, &place, cutter))));
+                place
+            };
             let (crop_to_frame, crop) = track.cut_out.clone()?;
-            Some(Face {
+            let face = Face {
                 model: model.clone(),
                 track: track.id,
                 bbox,
@@ -196,19 +223,25 @@ impl Analysis {
                 generated: None,
                 weight: track.weight(),
                 reason: track.reason,
-            })
+            };
+            Some(Seen { face, place })
         });
         faces.collect()
     }
 }
 
+/// The face in the same picture.
+fn again(seen: &Seen, frame: &VideoFrameRef<&gst::BufferRef>, cutter: &Cutter) -> Face {
+    let mut face = seen.face.clone();
+    if let Some(place) = &seen.place {
+        face.crop = Arc::new(cut(frame, place, cutter));
+    }
+    face
+}
+
 fn cut(frame: &VideoFrameRef<&gst::BufferRef>, place: &Place, cutter: &Cutter) -> RgbImage {
     let (width, height) = (cutter.crop.size.width, cutter.crop.size.height);
     let kernel = match cutter.crop.interpolation {
-        // The quickest way, where nothing bounds what may be looked at.
-        Interpolation::Bilinear if place.edges.is_none() => {
-            return crop_rgb(frame, &place.crop_to_frame, width, height);
-        }
         Interpolation::Bilinear => Kernel::Linear,
         Interpolation::Cubic => Kernel::Cubic,
         Interpolation::Lanczos => Kernel::Lanczos,

@@ -30,6 +30,7 @@ use super::analysis::{Analysis, Config};
 use super::detector::SEETA;
 use super::region;
 use super::tracker::Event;
+use crate::avatarloop;
 use crate::face_meta::FaceMeta;
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::pixels;
@@ -422,6 +423,7 @@ impl BaseTransformImpl for FaceCrop {
         let config = config.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Settings, ("{e}"))))?;
         let model = self.model().map_err(|e| self.fail(e))?;
         let (time, step) = self.time_step(buffer);
+        let moment = avatarloop::moment(buffer);
         let info = self.state.lock().info.clone().ok_or(gst::FlowError::NotNegotiated)?;
 
         let result = {
@@ -429,7 +431,7 @@ impl BaseTransformImpl for FaceCrop {
                 .map_err(|_| self.fail(gst::error_msg!(gst::ResourceError::Read, ("cannot map a video frame"))))?;
             let mut analysis = self.analysis.lock();
             let analysis = analysis.as_mut().ok_or(gst::FlowError::Flushing)?;
-            analysis.process(&frame, step, &config, &model).map(|faces| (faces, analysis.take_events()))
+            analysis.process(&frame, moment, step, &config, &model).map(|faces| (faces, analysis.take_events()))
         };
         let (faces, events) = result.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Failed, ("{e}"))))?;
         for face in faces {

@@ -9,6 +9,7 @@ mod fade;
 mod graph;
 mod imp;
 mod landmarks;
+mod memory;
 mod recipe;
 mod region;
 mod rule;

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What was found in the frames of a clip that comes again and again. Pure.
+//!
+//! It is not looked for again. Nor would the same be found: faces are followed and smoothed, so a frame's depend on those
+//! before it. With the very same crop, what the model's graphs made of it the first time is still good, too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::analysis::Config;
+use super::rule::Place;
+use crate::avatarloop::Moment;
+use crate::face_meta::{Face, RgbImage};
+use crate::model::Model;
+
+/// A face takes about 1 KiB; an hour of one has 90,000.
+const MOST_FACES: usize = 200_000;
+
+/// A face as it was found.
+#[derive(Clone)]
+pub struct Seen {
+    pub face: Face,
+    /// Where its crop was cut out of the frame; `None` where that was an earlier one's.
+    pub place: Option<Place>,
+}
+
+/// Of one clip, as long as what is looked for stays the same.
+#[derive(Default)]
+pub struct Memory {
+    about: Option<(u64, Config, Arc<Model>)>,
+    frames: HashMap<u64, Vec<Seen>>,
+    faces: usize,
+    nothing: Arc<RgbImage>,
+}
+
+impl Memory {
+    /// What was found in a frame when it was there before.
+    pub fn recall(&mut self, moment: Moment, config: &Config, model: &Arc<Model>) -> Option<&[Seen]> {
+        let same = |(clip, for_config, for_model): &(u64, Config, Arc<Model>)| {
+            *clip == moment.clip && for_config == config && Arc::ptr_eq(for_model, model)
+        };
+        if !self.about.as_ref().is_some_and(same) {
+            self.about = Some((moment.clip, *config, model.clone()));
+            self.frames.clear();
+            self.faces = 0;
+        }
+        self.frames.get(&moment.frame).map(Vec::as_slice)
+    }
+
+    /// Keeps what was found in the frame of the last [`Self::recall`], which had nothing; the crops can be cut out again.
+    pub fn keep(&mut self, moment: Moment, mut found: Vec<Seen>) {
+        if self.faces + found.len() > MOST_FACES {
+            return;
+        }
+        self.faces += found.len();
+        for seen in found.iter_mut().filter(|seen| seen.place.is_some()) {
+            seen.face.crop = self.nothing.clone();
+        }
+        self.frames.insert(moment.frame, found);
+    }
+}
