@@ -2,6 +2,8 @@
 //! lipsyncgen between appsrcs and an appsink, with the test runtime: what a frame's patch shows is the mean of the rows of its
 //! window, so every test reads from the picture which sound it got.
 
+mod live;
+
 use std::sync::Arc;
 
 use gst::prelude::*;
@@ -58,11 +60,14 @@ impl Pipeline {
         let buffer_ref = buffer.get_mut().expect("just made");
         buffer_ref.set_pts(gst::ClockTime::from_nseconds(time));
         buffer_ref.set_duration(gst::ClockTime::from_nseconds(40 * MS));
+        // A mouth that is closed.
+        let mut landmarks = [[16.0, 16.0]; LANDMARKS];
+        landmarks[54] = [20.0, 16.0];
         let face = Face {
             model: self.model.clone(),
             track: 1,
             bbox: Rect::new(8.0, 8.0, 16.0, 16.0),
-            landmarks: [[16.0, 16.0]; LANDMARKS],
+            landmarks,
             confidence: 1.0,
             pose: Pose::default(),
             crop_to_frame: Affine([1.0, 0.0, 8.0, 0.0, 1.0, 8.0]),
@@ -428,6 +433,40 @@ fn an_interruption_drops_the_old_sentence() {
     assert!(shown[..3].iter().flatten().all(|(_, weight)| *weight < 1.0), "it fades: {shown:?}");
     assert_eq!(shown[4], None, "{shown:?}");
     assert_eq!(shown[5].map(|(value, _)| value.round()), Some(80.0), "0.6 s: the next sentence: {shown:?}");
+}
+
+/// Nobody speaks: that is said on the bus, and after a while nothing is generated for a mouth that is closed anyway.
+#[test]
+fn silence_costs_nothing_and_is_told() {
+    let test = Pipeline::new("device=delay=1");
+    test.play();
+    test.push_video((0..75).map(|i| test.frame(i * 40 * MS, 1.0)));
+    // Silence up to 2 s, half a second of voice, silence.
+    for (from, to, silent) in [(0, 200, true), (200, 250, false), (250, 301, true)] {
+        let mut rows = test.rows(0, from, to - from, |_| 50.0);
+        if silent {
+            rows.get_mut().expect("just made").set_flags(gst::BufferFlags::GAP);
+        }
+        test.push_rows([rows]);
+    }
+    test.end();
+    let frames = test.all();
+    assert_eq!(frames.len(), 75);
+    let shown: Vec<_> = frames.iter().map(shown).collect();
+    assert!(shown[..13].iter().all(Option::is_some), "at first the model is asked: {shown:?}");
+    assert!(shown[16..49].iter().all(Option::is_none), "then the frame stays as it is: {shown:?}");
+    // Three rows after its own, a frame hears the voice that begins at 2 s.
+    assert!(shown[50..75].iter().all(Option::is_some), "{shown:?}");
+    assert_eq!(shown[53].map(|(value, weight)| (value.round(), weight)), Some((50.0, 1.0)));
+    let bus = test.pipeline.bus().expect("a pipeline has a bus");
+    let told: Vec<_> = bus
+        .iter_filtered(&[gst::MessageType::Element])
+        .filter_map(|message| {
+            let told = message.structure()?;
+            Some((told.get::<String>("type").ok()?, told.get::<gst::ClockTime>("running-time").ok()?.mseconds()))
+        })
+        .collect();
+    assert_eq!(told, [("speech-start".into(), 2000), ("speech-end".into(), 2520)]);
 }
 
 /// Memory: what is held is bounded by look-ahead and batch, and the answer to ALLOCATION says so.

@@ -4,7 +4,6 @@
 //! Lock order: `settings`, `state`, `loaded`; each is held for a few instructions only, and none across a call into GStreamer
 //! that may take the aggregator's own locks (finish_buffer, set_latency, latency, post_message).
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -16,14 +15,13 @@ use gst_base::subclass::prelude::*;
 use parking_lot::Mutex;
 
 use super::generator::{self, Generator};
-use super::mouth::Mouth;
 use super::settings::{Settings, properties};
+use super::state::{Item, State};
 use super::stats::Stats;
 use super::watchdog::{Phase, Watchdog};
 use super::window::RowStore;
 use super::worker::Worker;
 use super::{CAT, OnAudioEnd, OnStall};
-use crate::face_meta::{Face, RgbImage};
 use crate::model::manifest::{End, Rows};
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::pixels;
@@ -34,9 +32,6 @@ const BATCH: usize = 8;
 
 /// Held frames and look-ahead together stay below this, so that the sound waiting beside them fits a default queue (1 s).
 const MAX_HELD: gst::ClockTime = gst::ClockTime::from_mseconds(800);
-
-/// Tracks whose first crop is kept: more than faces can be in one frame.
-const MAX_REFERENCES: usize = 64;
 
 /// Assumed between frames where the caps do not tell.
 pub(super) const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
@@ -53,69 +48,6 @@ pub(super) struct Loaded {
     pub(super) keeps_reference: bool,
     /// The settings it was loaded with.
     key: (Option<String>, Options),
-}
-
-pub(super) struct Frame {
-    pub(super) buffer: gst::Buffer,
-    /// Running time, ns; `None` outside the segment.
-    pub(super) time: Option<i64>,
-    /// Where the output's position stands after this frame.
-    pub(super) end: Option<gst::ClockTime>,
-}
-
-/// What leaves in the order in which it came.
-pub(super) enum Item {
-    Frame(Frame),
-    Caps(gst::Caps),
-    Segment(gst::Segment),
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) items: VecDeque<Item>,
-    /// `None` until the model's rows are known.
-    pub(super) rows: Option<RowStore>,
-    pub(super) mouth: Mouth,
-    /// The first crop of each track, where the model wants it.
-    pub(super) references: HashMap<u32, Arc<RgbImage>>,
-    pub(super) frame_duration: Option<gst::ClockTime>,
-    pub(super) failing: bool,
-    /// The rows of the buffer at the front of the features pad are in `rows` already.
-    pub(super) front_taken: bool,
-    /// `lipsync-interrupt` came, the sound that follows it did not yet.
-    pub(super) interrupted: bool,
-}
-
-impl State {
-    /// A flush drops frames and segments; caps hold on, because nobody sends them again.
-    fn flush(&mut self) {
-        self.items.retain(|item| matches!(item, Item::Caps(_)));
-        self.mouth = Mouth::default();
-        self.references.clear();
-    }
-
-    /// The first crop of the face's track.
-    pub(super) fn reference(&mut self, face: &Face) -> Arc<RgbImage> {
-        if self.references.len() >= MAX_REFERENCES && !self.references.contains_key(&face.track) {
-            // Tracks are numbered as they come.
-            let oldest = self.references.keys().min().copied();
-            oldest.map(|track| self.references.remove(&track));
-        }
-        self.references.entry(face.track).or_insert_with(|| face.crop.clone()).clone()
-    }
-
-    pub(super) fn put_back_caps(&mut self, items: Vec<Item>) {
-        for item in items.into_iter().rev().filter(|item| matches!(item, Item::Caps(_))) {
-            self.items.push_front(item);
-        }
-    }
-
-    pub(super) fn frames(&self) -> impl DoubleEndedIterator<Item = &Frame> {
-        self.items.iter().filter_map(|item| match item {
-            Item::Frame(frame) => Some(frame),
-            _ => None,
-        })
-    }
 }
 
 pub struct LipsyncGen {
@@ -319,7 +251,10 @@ impl ObjectImpl for LipsyncGen {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "stats" => self.stats.lock().structure().to_value(),
+            "stats" => {
+                let levels = self.state.lock().levels();
+                self.stats.lock().structure(&levels).to_value()
+            }
             name => self.settings.lock().get(name),
         }
     }
@@ -437,6 +372,9 @@ impl AggregatorImpl for LipsyncGen {
         } else {
             0
         };
+        if timeout && held == 0 && !video_ended {
+            self.let_rows_go(&loaded);
+        }
         if count > 0 {
             let items = self.take_items(count);
             let sound_ended = self.features.lock().as_ref().is_some_and(|pad| pad.is_eos());
@@ -456,8 +394,8 @@ impl AggregatorImpl for LipsyncGen {
         if waiting || self.video.has_buffer() || self.video.is_eos() {
             self.obj().simple_get_next_time()
         } else {
-            // Nothing could be sent at a deadline, which would come again and again.
-            None
+            // Nothing can be sent at a deadline. But the sound goes on.
+            self.rows_due()
         }
     }
 

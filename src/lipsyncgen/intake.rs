@@ -3,7 +3,11 @@
 
 use gst_base::prelude::*;
 
-use super::imp::{FRAME, Frame, Item, LipsyncGen, Loaded};
+use super::imp::{FRAME, LipsyncGen, Loaded};
+use super::state::{Frame, Item};
+
+/// ns; longer than any queue before this element holds.
+const KEPT_FOR_LATE_FRAMES: i64 = 2_000_000_000;
 
 impl LipsyncGen {
     /// Takes one frame from the video pad where there is room for it.
@@ -61,6 +65,33 @@ impl LipsyncGen {
         }
     }
 
+    /// Live and without a frame: when the rows at the front of the pad should be out of the way.
+    pub(super) fn rows_due(&self) -> Option<gst::ClockTime> {
+        let pad = self.features.lock().clone()?;
+        let buffer = pad.peek_buffer()?;
+        let end = buffer.pts()? + buffer.duration().unwrap_or_default();
+        pad.segment().downcast::<gst::ClockTime>().ok()?.to_running_time(end)
+    }
+
+    /// Takes the rows at the front of the pad although no frame wants them: a picture that has stopped must not stop the sound,
+    /// which goes through the same tee. They stay for a while, for frames that are late.
+    pub(super) fn let_rows_go(&self, loaded: &Loaded) {
+        let Some((pad, buffer)) = self.features.lock().clone().and_then(|pad| Some((pad.clone(), pad.peek_buffer()?)))
+        else {
+            return;
+        };
+        let taken = std::mem::take(&mut self.state.lock().front_taken);
+        if !taken {
+            self.take_rows(&pad, &buffer, loaded);
+        }
+        pad.drop_buffer();
+        if let Some(rows) = &mut self.state.lock().rows
+            && let Some(end) = rows.known_until()
+        {
+            rows.forget(end - KEPT_FOR_LATE_FRAMES, loaded.reach);
+        }
+    }
+
     fn take_rows(&self, pad: &gst_base::AggregatorPad, buffer: &gst::Buffer, loaded: &Loaded) {
         let width = loaded.model.manifest.audiofeatures.width();
         let Ok(map) = buffer.map_readable() else { return };
@@ -75,6 +106,7 @@ impl LipsyncGen {
         let Some(time) = time else { return };
         let numbers: Vec<f32> = map.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        let silent = buffer.flags().contains(gst::BufferFlags::GAP);
         let offset = i64::try_from(buffer.offset()).unwrap_or(0);
         let mut state = self.state.lock();
         // What was on its way when the interruption came belongs to the old sentence; the new one starts a new stretch.
@@ -82,7 +114,7 @@ impl LipsyncGen {
         if !state.interrupted
             && let Some(rows) = &mut state.rows
         {
-            rows.push(time, offset, discont, &numbers);
+            rows.push(time, offset, discont, silent, &numbers);
         }
     }
 

@@ -8,8 +8,9 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::imp::{Frame, Item, LipsyncGen, Loaded};
+use super::imp::{LipsyncGen, Loaded};
 use super::settings::Settings;
+use super::state::{Frame, Item};
 use super::tensors::FaceInput;
 use super::watchdog::Phase;
 use super::window::Window;
@@ -28,6 +29,8 @@ enum Plan {
     NoSound {
         after_the_end: bool,
     },
+    /// Nobody speaks, and the faces' own mouths are closed.
+    Resting,
     /// Outside the segment.
     Untouched,
 }
@@ -42,12 +45,13 @@ impl LipsyncGen {
         latency: Option<gst::ClockTime>,
         end_with_audio: bool,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let (mut jobs, mut plans) = (Vec::new(), Vec::new());
+        let (mut jobs, mut plans, mut voices) = (Vec::new(), Vec::new(), Vec::new());
         let mut first_time = None;
         for item in &items {
             let Item::Frame(frame) = item else { continue };
             first_time = first_time.or(frame.time);
             plans.push(self.plan(settings, loaded, frame, &mut jobs));
+            voices.push(self.voice(settings, loaded, frame));
         }
         let frames_to_make = plans.iter().filter(|p| matches!(p, Plan::Make { .. })).count();
         let mut made = Vec::new().into_iter();
@@ -74,13 +78,14 @@ impl LipsyncGen {
             }
         }
         self.watchdog.enter(Phase::Pushing);
-        let mut plans = plans.into_iter();
+        let mut plans = plans.into_iter().zip(voices);
         for item in items {
             match item {
                 Item::Caps(caps) => self.obj().set_src_caps(&caps),
                 Item::Segment(segment) => self.obj().update_segment(&segment),
                 Item::Frame(frame) => {
-                    let plan = plans.next().unwrap_or(Plan::Untouched);
+                    let (plan, voice) = plans.next().unwrap_or((Plan::Untouched, None));
+                    self.tell_speech(voice, frame.time);
                     if end_with_audio && matches!(plan, Plan::NoSound { after_the_end: true }) {
                         return Err(gst::FlowError::Eos);
                     }
@@ -96,9 +101,10 @@ impl LipsyncGen {
     fn plan(&self, settings: &Settings, loaded: &Loaded, frame: &Frame, jobs: &mut Vec<FaceInput>) -> Plan {
         let Some(time) = frame.time else { return Plan::Untouched };
         let time = time - settings.av_offset;
+        let faces = FaceMeta::faces(&frame.buffer);
         let mut windows = Vec::with_capacity(loaded.windows.len());
         {
-            let mut state = self.state.lock();
+            let state = &mut *self.state.lock();
             let Some(rows) = &mut state.rows else { return Plan::Untouched };
             rows.forget(time, loaded.reach);
             for &wanted in loaded.windows.iter() {
@@ -108,9 +114,14 @@ impl LipsyncGen {
                     Window::NoSound { after_the_end } => return Plan::NoSound { after_the_end },
                 }
             }
+            let voice = rows.voice(time, loaded.reach).is_none_or(|[_, soon]| soon);
+            let shown = faces.iter().filter(|face| face.weight > 0.0).map(|face| (face.track, &face.landmarks));
+            if state.rest.settled(time, voice, shown) {
+                return Plan::Resting;
+            }
         }
         let windows = Arc::new(windows);
-        let faces = FaceMeta::faces(&frame.buffer)
+        let faces = faces
             .iter()
             .map(|face| {
                 let reference =
@@ -122,6 +133,34 @@ impl LipsyncGen {
             })
             .collect();
         Plan::Make { faces }
+    }
+
+    /// Whether somebody speaks in a frame; `None` where that is not known yet.
+    fn voice(&self, settings: &Settings, loaded: &Loaded, frame: &Frame) -> Option<bool> {
+        let (state, time) = (self.state.lock(), frame.time? - settings.av_offset);
+        let rows = state.rows.as_ref()?;
+        match rows.voice(time, loaded.reach) {
+            Some([now, _]) => Some(now),
+            None => rows.is_ready(time, loaded.reach).then_some(false),
+        }
+    }
+
+    /// Says on the bus when somebody begins to speak, and when that ends.
+    fn tell_speech(&self, voice: Option<bool>, time: Option<i64>) {
+        let Some(voice) = voice else { return };
+        if std::mem::replace(&mut self.state.lock().speaking, voice) != voice {
+            self.tell(if voice { "speech-start" } else { "speech-end" }, time);
+        }
+    }
+
+    /// Posts an event about the frame at `time`.
+    fn tell(&self, kind: &str, time: Option<i64>) {
+        let time = time.and_then(|time| u64::try_from(time).ok()).map(gst::ClockTime::from_nseconds);
+        let structure = gst::Structure::builder("application/x-lipsync-event")
+            .field("type", kind)
+            .field_if_some("running-time", time)
+            .build();
+        let _ = self.obj().post_message(gst::message::Element::builder(structure).src(&*self.obj()).build());
     }
 
     /// The moment at which a frame of running time `time` must leave, in a live pipeline.
@@ -143,7 +182,7 @@ impl LipsyncGen {
         let (wanted, reason) = match plan {
             Plan::Make { faces } => (faces, missed),
             Plan::Late => (Vec::new(), Some(Reason::Late)),
-            Plan::NoSound { .. } | Plan::Untouched => (Vec::new(), Some(Reason::NoSpeech)),
+            Plan::NoSound { .. } | Plan::Resting | Plan::Untouched => (Vec::new(), Some(Reason::NoSpeech)),
         };
         let mut any = false;
         if frame.buffer.meta::<FaceMeta>().is_some() {
@@ -167,9 +206,13 @@ impl LipsyncGen {
         {
             let mut stats = self.stats.lock();
             stats.frames += 1;
+            stats.sent = frame.time.or(stats.sent);
             stats.generated += u64::from(any && reason.is_none());
             stats.passed += u64::from(!any);
             stats.late += u64::from(reason == Some(Reason::Late));
+        }
+        if reason == Some(Reason::Late) && self.state.lock().late_is_news(frame.time) {
+            self.tell("late", frame.time);
         }
         let buffer = frame.buffer;
         self.obj().selected_samples(buffer.pts(), buffer.dts(), buffer.duration(), None);

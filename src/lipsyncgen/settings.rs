@@ -106,7 +106,8 @@ pub(crate) fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
-            .blurb("Counts of frames (all, generated, passed, late), errors, and inference time per frame in ms")
+            .blurb("Counts of frames (all, generated, passed, late) and errors; inference time per frame, what is held, and by how much the \
+                 sound has come further than the picture, in ms")
             .read_only()
             .build(),
     ]

@@ -19,8 +19,19 @@ pub struct Stats {
     pub late: u64,
     /// Runs that failed.
     pub errors: u64,
+    /// Running time of the last frame sent on, ns.
+    pub sent: Option<i64>,
     /// Time per frame of the last runs.
     times: VecDeque<Duration>,
+}
+
+/// What is in the element at the moment.
+#[derive(Debug, Default)]
+pub struct Levels {
+    pub frames: usize,
+    /// Running times, ns, of the newest frame and of the end of the newest row.
+    pub picture: Option<i64>,
+    pub sound: Option<i64>,
 }
 
 impl Stats {
@@ -41,7 +52,11 @@ impl Stats {
         }
     }
 
-    pub fn structure(&self) -> gst::Structure {
+    /// `frames-held`: frames that wait for their rows; `sound-held-ms`: rows beyond the last frame that was sent; `skew-ms`: by how
+    /// much the sound has come further than the picture.
+    pub fn structure(&self, levels: &Levels) -> gst::Structure {
+        let ms = |from: Option<i64>, to: Option<i64>| from.zip(to).map_or(0.0, |(from, to)| (to - from) as f64 / 1e6);
+        let picture = levels.picture.max(self.sent);
         gst::Structure::builder("application/x-lipsync-stats")
             .field("frames", self.frames)
             .field("generated", self.generated)
@@ -50,6 +65,9 @@ impl Stats {
             .field("errors", self.errors)
             .field("infer-ms-p50", self.percentile_ms(50))
             .field("infer-ms-p95", self.percentile_ms(95))
+            .field("frames-held", levels.frames as u64)
+            .field("sound-held-ms", ms(self.sent, levels.sound))
+            .field("skew-ms", ms(picture, levels.sound))
             .build()
     }
 }

@@ -36,6 +36,8 @@ struct Stretch {
     begin: i64,
     origin: i64,
     rows: VecDeque<f32>,
+    /// Which of them are silent.
+    silent: VecDeque<bool>,
 }
 
 /// What a frame finds.
@@ -67,17 +69,25 @@ impl RowStore {
 
     /// Appends whole rows, the first of which is the `offset`-th of its stretch. It belongs to `time`, or that is when the
     /// sound begins. A new stretch begins where `discont` says so or the rows do not continue.
-    pub fn push(&mut self, time: i64, offset: i64, discont: bool, rows: &[f32]) {
+    pub fn push(&mut self, time: i64, offset: i64, discont: bool, silent: bool, rows: &[f32]) {
         self.ended = false;
         let offset = offset - self.beyond;
         let continues = self.stretches.back().is_some_and(|s| s.end(self.width) == offset);
         if discont || !continues {
             let origin = offset.max(0);
             let anchor = time - self.duration(origin);
-            self.stretches.push_back(Stretch { anchor, first: offset, begin: offset, origin, rows: VecDeque::new() });
+            self.stretches.push_back(Stretch {
+                anchor,
+                first: offset,
+                begin: offset,
+                origin,
+                rows: VecDeque::new(),
+                silent: VecDeque::new(),
+            });
         }
         if let Some(stretch) = self.stretches.back_mut() {
             stretch.rows.extend(rows);
+            stretch.silent.extend(std::iter::repeat_n(silent, rows.len() / self.width));
         }
     }
 
@@ -124,6 +134,25 @@ impl RowStore {
         Window::Rows(window)
     }
 
+    /// Where the rows known so far end.
+    pub fn known_until(&self) -> Option<i64> {
+        let stretch = self.stretches.back()?;
+        Some(stretch.anchor + self.duration(stretch.end(self.width)))
+    }
+
+    /// Whether there is a voice at `time`, and whether there will be one while a window of it lasts, as far as that is known.
+    /// `None` where there are no rows.
+    pub fn voice(&self, time: i64, rows: Rows) -> Option<[bool; 2]> {
+        let stretch = self.stretches.iter().rfind(|s| self.index(s, time) >= s.origin)?;
+        let own = self.index(stretch, time) - stretch.first;
+        let last = self.start(stretch, time, rows) + i64::from(rows.count) - stretch.first;
+        let voice = |from: i64, to: i64| {
+            let part = from.clamp(0, stretch.len(self.width)) as usize..to.clamp(0, stretch.len(self.width)) as usize;
+            (!part.is_empty()).then(|| stretch.silent.range(part).any(|silent| !silent))
+        };
+        Some([voice(own, own + 1)?, voice(own, last.max(own + 1))?])
+    }
+
     /// Whether more rows could change what a frame at `time` finds.
     pub fn is_ready(&self, time: i64, rows: Rows) -> bool {
         let Some(at) = self.stretches.iter().rposition(|s| self.index(s, time) >= s.origin) else {
@@ -148,6 +177,7 @@ impl RowStore {
             let keep_from = index - i64::from(rows.before.max(rows.count) + group);
             let drop = (keep_from - stretch.first).clamp(0, stretch.len(width) - 1);
             stretch.rows.drain(..drop as usize * width);
+            stretch.silent.drain(..drop as usize);
             stretch.first += drop;
         }
     }
@@ -211,7 +241,7 @@ mod tests {
     /// Row k holds the one number k.
     fn store(n: i64) -> RowStore {
         let mut store = RowStore::new(1, (100, 1), 0);
-        store.push(0, 0, true, &(0..n).map(|k| k as f32).collect::<Vec<_>>());
+        store.push(0, 0, true, false, &(0..n).map(|k| k as f32).collect::<Vec<_>>());
         store
     }
 
@@ -242,7 +272,7 @@ mod tests {
     fn a_gap_between_stretches_has_no_sound() {
         let mut store = store(10);
         assert_eq!(store.window(500 * MS, rows(0, 1, End::Edge)), Window::Wait);
-        store.push(1000 * MS, 0, true, &[7.0; 10]);
+        store.push(1000 * MS, 0, true, false, &[7.0; 10]);
         assert_eq!(store.window(500 * MS, rows(0, 1, End::Edge)), Window::NoSound { after_the_end: false });
         assert_eq!(store.window(1020 * MS, rows(0, 1, End::Edge)), Window::Rows(vec![7.0]));
         assert_eq!(store.window(-10 * MS, rows(0, 1, End::Edge)), Window::NoSound { after_the_end: false });
@@ -251,7 +281,7 @@ mod tests {
     #[test]
     fn a_stretch_that_starts_late_keeps_its_own_times() {
         let mut store = RowStore::new(1, (80, 1), 0);
-        store.push(100 * MS, 8, true, &[8.0, 9.0, 10.0]);
+        store.push(100 * MS, 8, true, false, &[8.0, 9.0, 10.0]);
         store.end();
         assert_eq!(store.window(112_500_000, rows(0, 1, End::Edge)), Window::Rows(vec![9.0]));
     }
@@ -260,10 +290,10 @@ mod tests {
     fn windows_reach_beyond_the_sound_but_no_frame_does() {
         let mut store = RowStore::new(1, (100, 1), 2);
         // Two before the sound, which begins at 1 s, three of it, two after it.
-        store.push(1000 * MS, 0, true, &[-2.0, -1.0]);
+        store.push(1000 * MS, 0, true, false, &[-2.0, -1.0]);
         let mid = rows(2, 4, End::Edge);
         assert_eq!(store.window(1000 * MS, mid), Window::Wait);
-        store.push(1000 * MS, 2, false, &[0.0, 1.0, 2.0, 3.0, 4.0]);
+        store.push(1000 * MS, 2, false, false, &[0.0, 1.0, 2.0, 3.0, 4.0]);
         store.end();
         assert_eq!(store.window(1000 * MS, mid), Window::Rows(vec![-2.0, -1.0, 0.0, 1.0]));
         assert_eq!(store.window(1010 * MS, rows(0, 4, End::Edge)), Window::Rows(vec![1.0, 2.0, 3.0, 4.0]));
@@ -287,9 +317,24 @@ mod tests {
     }
 
     #[test]
+    fn a_voice_is_seen_coming() {
+        let mut store = RowStore::new(1, (100, 1), 0);
+        store.push(0, 0, true, true, &[0.0; 20]);
+        store.push(200 * MS, 20, false, false, &[0.0; 10]);
+        let rows = rows(2, 8, End::Edge);
+        assert_eq!(store.voice(100 * MS, rows), Some([false, false]));
+        assert_eq!(store.voice(150 * MS, rows), Some([false, true]));
+        assert_eq!(store.voice(250 * MS, rows), Some([true, true]));
+        assert_eq!(store.voice(300 * MS, rows), None);
+        store.forget(140 * MS, rows);
+        assert_eq!(store.voice(140 * MS, rows), Some([false, false]));
+    }
+
+    #[test]
     fn hours_later_the_row_is_still_exact() {
         let store = RowStore::new(1, (16000, 160), 0);
-        let stretch = Stretch { anchor: 12_345, first: 0, begin: 0, origin: 0, rows: VecDeque::new() };
+        let stretch =
+            Stretch { anchor: 12_345, first: 0, begin: 0, origin: 0, rows: VecDeque::new(), silent: VecDeque::new() };
         let hour = 3_600_000 * MS;
         assert_eq!(store.index(&stretch, 1000 * hour + 12_345), 1000 * 360_000);
     }
@@ -326,7 +371,7 @@ mod tests {
         let rows = rows(111, 128, End::Edge);
         let mut store = RowStore::new(80, (100, 1), 0);
         for k in 0..100_000i64 {
-            store.push(k * 10 * MS, k, k == 0, &[0.0; 80]);
+            store.push(k * 10 * MS, k, k == 0, false, &[0.0; 80]);
             store.forget(k * 10 * MS, rows);
             assert!(store.held() <= 80 * 140);
         }

@@ -3,7 +3,7 @@
 //! the mean of the first input stretched from `range` to 0..1, so that a picture's brightness follows the sound. With
 //! `echo = true` an output as large as the first input is that input.
 //!
-//! `device` orders misbehaviour: `delay=MS` before every run, and `error-at=N`, `nan-at=N`, `hang-at=N`, `panic-at=N` in run
+//! `device` orders misbehaviour: `delay=MS` before every run, or from run `slow-from=N` until run `slow-until=N`; and `error-at=N`, `nan-at=N`, `hang-at=N`, `panic-at=N` in run
 //! N, counted from 0 and without the warm-up.
 
 use std::path::Path;
@@ -38,6 +38,8 @@ pub struct TestSession {
     range: [f32; 2],
     echo: bool,
     delay: Duration,
+    /// The runs that it comes before.
+    slow: std::ops::Range<i64>,
     /// What happens in which run.
     orders: Vec<(String, i64)>,
     /// −1 is the warm-up.
@@ -59,12 +61,14 @@ impl TestSession {
                 .collect()
         };
         let mut orders = Vec::new();
-        let mut delay = Duration::ZERO;
+        let (mut delay, mut slow) = (Duration::ZERO, 0..i64::MAX);
         for order in options.device.split(',').filter(|o| !matches!(*o, "" | "auto" | "cpu")) {
             let (name, number) = order.split_once('=').ok_or_else(|| fail(&format!("device: \"{order}\"")))?;
             let number: i64 = number.parse().map_err(|e| fail(&e))?;
             match name {
                 "delay" => delay = Duration::from_millis(number.max(0) as u64),
+                "slow-from" => slow.start = number,
+                "slow-until" => slow.end = number,
                 _ => orders.push((name.to_string(), number)),
             }
         }
@@ -74,6 +78,7 @@ impl TestSession {
             range: graph.range,
             echo: graph.echo,
             delay,
+            slow,
             orders,
             run: -1,
         })
@@ -100,7 +105,7 @@ impl Session for TestSession {
     fn run(&mut self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Vec<Tensor>, RuntimeError> {
         let run = self.run;
         self.run += 1;
-        if run >= 0 {
+        if self.slow.contains(&run) {
             thread::sleep(self.delay);
         }
         let mut nan = false;

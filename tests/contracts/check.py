@@ -193,7 +193,8 @@ def compare(model, what, clip, contract, folder, out, manifest):
         inside = what.rim <= i <= LAST - what.rim
         more("audio" if inside else "rim", np.abs(given[name] - expected[name]).max())
         if inside:
-            lags += [np.square(given[name] - contract.tensors(picture, theirs, number + lag)[name]).sum() for lag in (-1, 0, 1)]
+            if RIM <= i < LAST - RIM:
+                lags += [np.square(given[name] - contract.tensors(picture, theirs, number + lag)[name]).sum() for lag in (-1, 0, 1)]
             image = contract.image(folder, expected)
             more("image", np.abs(found[i]["image"].astype(int) - image).max())
             alike.append(np.corrcoef(given[name].ravel(), expected[name].ravel())[0, 1])

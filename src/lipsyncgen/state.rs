@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the element holds while it runs: frames and what came between them, rows, and the mouths so far.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::mouth::Mouth;
+use super::rest::Rest;
+use super::stats::Levels;
+use super::window::RowStore;
+use crate::face_meta::{Face, RgbImage};
+
+/// Tracks whose first crop is kept: more than faces can be in one frame.
+const MAX_REFERENCES: usize = 64;
+
+pub struct Frame {
+    pub buffer: gst::Buffer,
+    /// Running time, ns; `None` outside the segment.
+    pub time: Option<i64>,
+    /// Where the output's position stands after this frame.
+    pub end: Option<gst::ClockTime>,
+}
+
+/// What leaves in the order in which it came.
+pub enum Item {
+    Frame(Frame),
+    Caps(gst::Caps),
+    Segment(gst::Segment),
+}
+
+#[derive(Default)]
+pub struct State {
+    pub items: VecDeque<Item>,
+    /// `None` until the model's rows are known.
+    pub rows: Option<RowStore>,
+    pub mouth: Mouth,
+    pub rest: Rest,
+    /// The first crop of each track, where the model wants it.
+    pub references: HashMap<u32, Arc<RgbImage>>,
+    pub frame_duration: Option<gst::ClockTime>,
+    pub failing: bool,
+    /// The rows of the buffer at the front of the features pad are in `rows` already.
+    pub front_taken: bool,
+    /// Somebody speaks in the last frame that was sent.
+    pub speaking: bool,
+    /// When a late mouth was last spoken of, ns.
+    pub told_late: Option<i64>,
+    /// `lipsync-interrupt` came, the sound that follows it did not yet.
+    pub interrupted: bool,
+}
+
+impl State {
+    /// A flush drops frames and segments; caps hold on, because nobody sends them again.
+    pub fn flush(&mut self) {
+        self.items.retain(|item| matches!(item, Item::Caps(_)));
+        self.mouth = Mouth::default();
+        self.rest = Rest::default();
+        self.references.clear();
+    }
+
+    /// Whether a late mouth at `time` is to be told on the bus: once a second at most.
+    pub fn late_is_news(&mut self, time: Option<i64>) -> bool {
+        let Some(time) = time else { return false };
+        let known = self.told_late.is_some_and(|told| (told..told + 1_000_000_000).contains(&time));
+        if !known {
+            self.told_late = Some(time);
+        }
+        !known
+    }
+
+    /// The first crop of the face's track.
+    pub fn reference(&mut self, face: &Face) -> Arc<RgbImage> {
+        if self.references.len() >= MAX_REFERENCES && !self.references.contains_key(&face.track) {
+            // Tracks are numbered as they come.
+            let oldest = self.references.keys().min().copied();
+            oldest.map(|track| self.references.remove(&track));
+        }
+        self.references.entry(face.track).or_insert_with(|| face.crop.clone()).clone()
+    }
+
+    pub fn levels(&self) -> Levels {
+        Levels {
+            frames: self.frames().count(),
+            picture: self.frames().filter_map(|frame| frame.time).next_back(),
+            sound: self.rows.as_ref().and_then(RowStore::known_until),
+        }
+    }
+
+    pub fn put_back_caps(&mut self, items: Vec<Item>) {
+        for item in items.into_iter().rev().filter(|item| matches!(item, Item::Caps(_))) {
+            self.items.push_front(item);
+        }
+    }
+
+    pub fn frames(&self) -> impl DoubleEndedIterator<Item = &Frame> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Frame(frame) => Some(frame),
+            _ => None,
+        })
+    }
+}
