@@ -242,6 +242,16 @@ unsafe impl MetaAPI for FaceMeta {
     }
 }
 
+/// The most buffers that the pool has which this one goes back to; `None` where there is no pool, or no limit. Here because
+/// the bindings do not tell a buffer's pool.
+pub fn pool_limit(buffer: &gst::BufferRef) -> Option<u32> {
+    // SAFETY: a buffer holds a reference to its pool, if it has one, for as long as it is not back there; the reference taken here
+    // is this function's own.
+    let pool: Option<gst::BufferPool> = unsafe { from_glib_none((*buffer.as_ptr()).pool) };
+    let (_, _, _, most) = pool?.config().params()?;
+    (most > 0).then_some(most)
+}
+
 struct InitParams {
     face: Arc<Face>,
 }

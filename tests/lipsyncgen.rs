@@ -435,6 +435,37 @@ fn an_interruption_drops_the_old_sentence() {
     assert_eq!(shown[5].map(|(value, _)| value.round()), Some(80.0), "0.6 s: the next sentence: {shown:?}");
 }
 
+/// A camera with few buffers gets them back although frames wait.
+#[test]
+fn a_source_with_few_buffers_does_not_starve() {
+    let test = Pipeline::new("batch-size=8");
+    let pool = gst::BufferPool::new();
+    let mut config = pool.config();
+    config.set_params(test.video.caps().as_ref(), 32 * 48, 4, 4);
+    pool.set_config(config).expect("a valid configuration");
+    pool.set_active(true).expect("the pool starts");
+    test.play();
+    test.push_rows([test.rows(0, 0, 301, |_| 50.0)]);
+    let at_once = gst::BufferPoolAcquireParams::with_flags(gst::BufferPoolAcquireFlags::DONTWAIT);
+    for i in 0..60 {
+        let free = (0..2000).find_map(|_| {
+            let free = pool.acquire_buffer(Some(&at_once)).ok();
+            if free.is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            free
+        });
+        let mut buffer = free.unwrap_or_else(|| panic!("frame {i}: no buffer came back"));
+        test.frame(i * 40 * MS, 1.0)
+            .copy_into(buffer.get_mut().expect("its only owner"), gst::BufferCopyFlags::TIMESTAMPS, ..)
+            .expect("copies");
+        test.push_video([buffer]);
+    }
+    test.end();
+    assert_eq!(test.all().len(), 60);
+    pool.set_active(false).expect("the pool stops");
+}
+
 /// Nobody speaks: that is said on the bus, and after a while nothing is generated for a mouth that is closed anyway.
 #[test]
 fn silence_costs_nothing_and_is_told() {

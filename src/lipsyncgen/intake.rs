@@ -5,9 +5,13 @@ use gst_base::prelude::*;
 
 use super::imp::{FRAME, LipsyncGen, Loaded};
 use super::state::{Frame, Item};
+use crate::face_meta::pool_limit;
 
 /// ns; longer than any queue before this element holds.
 const KEPT_FOR_LATE_FRAMES: i64 = 2_000_000_000;
+
+/// Buffers that a source needs besides those that wait here: one to fill, one on its way, one behind this element.
+const SPARE: usize = 3;
 
 impl LipsyncGen {
     /// Takes one frame from the video pad where there is room for it.
@@ -20,6 +24,7 @@ impl LipsyncGen {
             // What the aggregator makes of a GAP event: there is no picture in it.
             return;
         }
+        let buffer = not_withheld(buffer, capacity);
         let segment = self.video.segment().downcast::<gst::ClockTime>().ok();
         let time = buffer.pts().and_then(|pts| running_time(segment.as_ref()?, pts));
         let mut state = self.state.lock();
@@ -142,6 +147,14 @@ impl LipsyncGen {
             items.extend(state.items.pop_front());
         }
         items
+    }
+}
+
+/// The frame, or a copy where its source has so few buffers that it would have none left with `capacity` of them waiting here.
+fn not_withheld(buffer: gst::Buffer, capacity: usize) -> gst::Buffer {
+    match pool_limit(&buffer) {
+        Some(most) if (most as usize) < capacity + SPARE => buffer.copy_deep().unwrap_or(buffer),
+        _ => buffer,
     }
 }
 
