@@ -57,21 +57,27 @@ def front_rows(sound, rate, front):
     return {"log-mel": log_mel, "fbank": fbank}[front["kind"]](sound, rate, front)
 
 
+def answers_of(section):
+    """Of an encoder: (front rows per answer, the first answer of a window that is used, how many are)."""
+    front = section["front"]
+    hop = 1 if front["kind"] == "waveform" else front.get("hop-length", 160)
+    per_answer = Fraction(section["sample-rate"], hop) / Fraction(section["rate"])
+    before, after = section["context"]
+    offset = round(section.get("offset", 0) * section["sample-rate"] / hop)
+    first = max(0, math.ceil((before - offset) / per_answer))
+    return per_answer, first, math.ceil((section["window"] - after - offset) / per_answer) - first
+
+
 def rows(sound, section, folder):
     """All rows of the section; the first, or the one after `beyond` rows, is at the sound's start. `folder` holds the encoder."""
     rate = section["sample-rate"]
     if section["kind"] != "encoder":
         return front_rows(sound, rate, section)
-    front = section["front"]
+    front, window, beyond = section["front"], section["window"], section.get("beyond", 0)
     hop = 1 if front["kind"] == "waveform" else front.get("hop-length", 160)
-    per_answer = Fraction(rate, hop) / Fraction(section["rate"])
-    window, (before, after) = section["window"], section["context"]
-    offset = round(section.get("offset", 0) * rate / hop)
-    first = max(0, math.ceil((before - offset) / per_answer))
-    used = math.ceil((window - after - offset) / per_answer) - first
-    beyond = section.get("beyond", 0)
+    per_answer, first, used = answers_of(section)
     # Row 0 is the first used answer of the first window.
-    lead = int((first + beyond) * per_answer) + offset
+    lead = int((first + beyond) * per_answer) + round(section.get("offset", 0) * rate / hop)
     wanted = math.ceil(len(sound) / rate * section["rate"]) + 2 * beyond
     runs = math.ceil(wanted / used)
     step = int(used * per_answer)

@@ -17,7 +17,7 @@
 //! The elements never import each other (but the bin, which makes them). They meet in:
 //!
 //! - [`model`]: the manifest, where models are found, and how elements agree on one,
-//! - [`face_meta`]: what travels with a frame,
+//! - [`face_meta`]: what travels with a frame, and `moment`: which frame of a clip that is repeated it is,
 //! - [`runtime`]: running a graph, whichever library does it,
 //! - [`pixels`] and [`geometry`]: reading and writing a rectangle of any supported video format.
 //!
@@ -34,6 +34,7 @@ pub mod geometry;
 mod lipsyncbin;
 mod lipsyncgen;
 pub mod model;
+mod moment;
 pub mod pixels;
 pub mod runtime;
 

@@ -7,9 +7,9 @@ use gst::subclass::prelude::*;
 use parking_lot::Mutex;
 
 use super::LoopMode;
-use super::moment::{Moment, next_clip};
 use super::order::Order;
 use super::store::{Limits, Store, StoreError};
+use crate::moment::{Moment, next_clip};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("avatarloop", gst::DebugColorFlags::empty(), Some("Endless picture from a clip"))

@@ -9,14 +9,12 @@
 //! `gst-launch-1.0 filesrc location=face.png ! decodebin ! videoconvert ! avatarloop mode=forward ! autovideosink`
 
 mod imp;
-mod moment;
 mod order;
 mod store;
 
 use gst::glib;
 use gst::prelude::*;
 pub(crate) use imp::properties;
-pub(crate) use moment::{Moment, moment};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[repr(i32)]

@@ -16,11 +16,11 @@ use super::search::search;
 use super::shape::Placement;
 use super::tracker::{Choice, Event, Tracker};
 use super::{FaceSelect, tracker};
-use crate::avatarloop::Moment;
 use crate::face_meta::{Face, RgbImage};
 use crate::geometry::Rect;
 use crate::model::Model;
 use crate::model::manifest::{CropRule, Interpolation};
+use crate::moment::Moment;
 use crate::pixels::{Kernel, resample};
 
 /// Frames from one detection to the next while all is well, …

@@ -30,9 +30,10 @@ use super::analysis::{Analysis, Config};
 use super::detector::SEETA;
 use super::region;
 use super::tracker::Event;
-use crate::avatarloop;
+
 use crate::face_meta::FaceMeta;
 use crate::model::{self, DEFAULT_MODEL, Model};
+use crate::moment;
 use crate::pixels;
 
 const DEFAULT_DETECT_INTERVAL: u32 = 0;
@@ -423,7 +424,7 @@ impl BaseTransformImpl for FaceCrop {
         let config = config.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Settings, ("{e}"))))?;
         let model = self.model().map_err(|e| self.fail(e))?;
         let (time, step) = self.time_step(buffer);
-        let moment = avatarloop::moment(buffer);
+        let moment = moment::of(buffer);
         let info = self.state.lock().info.clone().ok_or(gst::FlowError::NotNegotiated)?;
 
         let result = {

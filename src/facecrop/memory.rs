@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::analysis::Config;
 use super::rule::Place;
-use crate::avatarloop::Moment;
 use crate::face_meta::{Face, RgbImage};
 use crate::model::Model;
+use crate::moment::Moment;
 
 /// A face takes about 1 KiB; an hour of one has 90,000.
 const MOST_FACES: usize = 200_000;

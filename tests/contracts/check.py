@@ -194,10 +194,10 @@ def compare(model, what, clip, contract, folder, out, manifest):
         more("audio" if inside else "rim", np.abs(given[name] - expected[name]).max())
         if inside:
             if RIM <= i < LAST - RIM:
+                alike.append(np.corrcoef(given[name].ravel(), expected[name].ravel())[0, 1])
                 lags += [np.square(given[name] - contract.tensors(picture, theirs, number + lag)[name]).sum() for lag in (-1, 0, 1)]
             image = contract.image(folder, expected)
             more("image", np.abs(found[i]["image"].astype(int) - image).max())
-            alike.append(np.corrcoef(given[name].ravel(), expected[name].ravel())[0, 1])
             pasted[i] = contract.paste(frame.copy(), face, image, folder)[:, :, ::-1]
             difference = np.abs(found[i]["frame-after"].astype(int) - pasted[i])
             more("frame", difference.max())

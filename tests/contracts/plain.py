@@ -73,6 +73,14 @@ def case(model, arguments, near):
             alike = [np.corrcoef(rows[8 : count - 8].ravel(), wide[8 + lag : count - 8 + lag].ravel())[0, 1] for lag in (-1, 0, 1)]
             assert alike[1] > 0.98 and alike[1] == max(alike), f"rows do not follow the project's: {alike}"
 
+        seams = ""
+        if section["kind"] == "encoder":
+            used = front.answers_of(section)[2]
+            steps = np.abs(np.diff(rows[8 : len(rows) - 8], axis=0)).max(1)
+            at_seam = (np.arange(len(steps)) + 9) % used == 0
+            seams = f"; largest step at a seam {steps[at_seam].max():.2f}, elsewhere {steps[~at_seam].max(initial=0):.2f}" if used > 1 else ""
+            assert used == 1 or steps[at_seam].max() <= steps[~at_seam].max(), f"a seam shows{seams}"
+
         sides = tensors.rectangle(crop, face["box"], face["points"])
         apart = np.abs(np.array(sides) - np.array(contract.sides(face))).max()
         assert apart < 1e-9, f"rectangles differ by {apart} px"
@@ -101,7 +109,7 @@ def case(model, arguments, near):
             if inside:
                 image = generator.image(result)
                 assert np.abs(image.astype(int) - contract.image(folder, expected)).max() <= 1, f"image of frame {i}"
-    print(f"{model}: {len(rows)} rows, off by {distance.max():.2g} at most; crops by {difference} of 255")
+    print(f"{model}: {len(rows)} rows, off by {distance.max():.2g} at most; crops by {difference} of 255{seams}")
     return image
 
 

@@ -27,7 +27,7 @@ pub fn next_clip() -> u64 {
 }
 
 /// Where the picture comes from, where avatarloop has said so.
-pub fn moment(buffer: &gst::BufferRef) -> Option<Moment> {
+pub fn of(buffer: &gst::BufferRef) -> Option<Moment> {
     buffer.iter_meta::<gst::ReferenceTimestampMeta>().find_map(|meta| {
         let about = meta.reference().structure(0).filter(|about| about.name() == NAME)?;
         Some(Moment { clip: about.get("clip").ok()?, frame: meta.timestamp().nseconds() })
