@@ -196,6 +196,43 @@ fn running_time_counts_not_the_timestamps() {
     }
 }
 
+/// Promise 4 in the long run: an hour at 29.97 frames a second, each frame with the very row of its time.
+#[test]
+fn an_hour_later_nothing_has_drifted() {
+    let test = Pipeline::new("");
+    for source in [&test.video, &test.features] {
+        source.set_property("max-buffers", 100u64);
+        source.set_property("block", true);
+    }
+    test.sink.set_max_buffers(100);
+    test.play();
+    let time = |i: u64| i * 1001 * 1_000 * MS / 30_000;
+    let frames = 3600 * 30_000 / 1001;
+    // A window of four rows; row k holds k % 97.
+    let mean = |first: u64| (first..first + 4).map(|k| (k % 97) as f32).sum::<f32>() / 4.0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let chunks = 3600 * RATE / 50 + 1;
+            test.push_rows((0..chunks).map(|c| test.rows(0, c * 50, 50, |k| (k % 97) as f32)));
+            let _ = test.features.end_of_stream();
+        });
+        scope.spawn(|| {
+            test.push_video((0..frames).map(|i| test.frame(time(i), 1.0)));
+            let _ = test.video.end_of_stream();
+        });
+        let mut count = 0;
+        while let Some(sample) = test.sink.try_pull_sample(gst::ClockTime::from_seconds(20)) {
+            let frame = sample.buffer_owned().expect("a sample with a buffer");
+            assert_eq!(frame.pts(), Some(gst::ClockTime::from_nseconds(time(count))));
+            let row = (time(count) * RATE + 1_000 * MS / 1_000) / (1_000 * MS);
+            let (value, _) = shown(&frame).expect("there is sound for every frame");
+            assert!((value - mean(row)).abs() < 0.3, "frame {count}: {value}, expected {}", mean(row));
+            count += 1;
+        }
+        assert_eq!(count, frames);
+    });
+}
+
 /// Sound that ends early: the mouth fades within 120 ms and the picture goes on, or ends with the sound, as asked.
 #[test]
 fn the_end_of_the_sound_is_as_asked() {

@@ -244,6 +244,7 @@ fn mistakes_in_an_encoder_name_the_key() {
             "offset = 0.00001: expected a whole number of front rows",
         ),
         ("window = 32080", "window = 32080\noffset = 3", "below window = 32080"),
+        ("window = 32080", "window = 32080\nbeyond = -1", "-1: expected a whole number from 0 to 10000"),
         ("context = [8000, 8400]", "", "needs `context`"),
         ("\"mean-variance\"", "\"dynamic\"", "is for levels"),
         ("\"mean-variance\"", "\"none\"\ndynamic-db = 80", "`dynamic-db` belongs to normalise = \"dynamic\""),
