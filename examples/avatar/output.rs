@@ -18,6 +18,9 @@ const MOST_WAITING: ClockTime = ClockTime::from_seconds(2);
 /// An output that takes nothing for so long is started again.
 const STUCK: Duration = Duration::from_secs(10);
 
+/// Buffers that a sink may take while it is still connecting.
+const HELD: u64 = 8;
+
 /// Between attempts.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
@@ -250,8 +253,7 @@ fn play(target: &Target, feed: &Feed) -> Result<(), String> {
         loop {
             let message = bus
                 .timed_pop_filtered(ClockTime::from_mseconds(100), &[gst::MessageType::Error, gst::MessageType::Eos]);
-            // What has just come may not have been taken yet: a sink may wait for its server with it.
-            let now = taken.load(Ordering::Relaxed).saturating_sub(1);
+            let now = taken.load(Ordering::Relaxed).saturating_sub(HELD);
             if now > 0 && seen == 0 {
                 eprintln!("avatar: {}: connected after {} ms", target.name(), started.elapsed().as_millis());
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What can be asked for over HTTP. A body is read no faster than it is said, so a sender that is ahead is held back by TCP.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,10 +39,11 @@ pub fn serve(address: SocketAddr, avatar: Arc<Avatar>, outputs: Vec<(&'static st
     let server = Server::new(move |request| {
         let (status, text) = answer(request, &avatar, &outputs);
         let known = request.body().len().is_some_and(|length| length <= MOST_IGNORED);
-        if !known
-            && [StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::SERVICE_UNAVAILABLE].contains(&status)
-        {
-            // Who knows when it would end. Without this the server would wait for that before it answers.
+        let gone = status == StatusCode::REQUEST_TIMEOUT;
+        let refused =
+            [StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::SERVICE_UNAVAILABLE].contains(&status);
+        if gone || refused && !known {
+            // The server would wait for the rest of the body before it answers, and nobody knows when that comes.
             *request.body_mut() = Body::empty();
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -83,7 +84,12 @@ fn speech(request: &mut Request<Body>, avatar: &Avatar) -> Result<Answer, Answer
     let full = "too many speeches wait; try again when some have been said";
     let writer = avatar.speech.begin().ok_or((StatusCode::SERVICE_UNAVAILABLE, full.to_owned()))?;
 
-    let broken = |error: std::io::Error| bad(format!("the body broke off: {error}"));
+    let broken = |error: std::io::Error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            (StatusCode::REQUEST_TIMEOUT, format!("nothing of the body came for {} s", PATIENCE.as_secs()))
+        }
+        _ => bad(format!("the body broke off: {error}")),
+    };
     let mut start = Vec::new();
     body.take(12).read_to_end(&mut start).map_err(broken)?;
     if start.is_empty() {

@@ -232,7 +232,9 @@ mod tests {
 
     /// A second of a square wave, so that a wrong order of bytes would show.
     fn square(rate: usize, channels: usize) -> Vec<i16> {
-        (0..rate).flat_map(|i| vec![if i / (rate / 100) % 2 == 0 { 8192 } else { -8192 }; channels]).collect()
+        (0..rate)
+            .flat_map(|i| vec![if (i / (rate / 100)).is_multiple_of(2) { 8192 } else { -8192 }; channels])
+            .collect()
     }
 
     fn wav(format: u16, rate: u32, channels: u16, length: u32, data: &[u8]) -> Vec<u8> {
