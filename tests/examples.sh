@@ -35,7 +35,8 @@ speaks() {
     local frames different silences
     frames=$(ffmpeg -v quiet -i "$name.mkv" -map 0:v:0 -f framemd5 - | grep -vc '^#')
     different=$(ffmpeg -v quiet -i "$name.mkv" -map 0:v:0 -f framemd5 - | grep -v '^#' | awk '{ print $NF }' | sort -u | wc -l)
-    [ "$frames" -ge 50 ] && [ "$different" -ge 20 ] || fail "$name: $frames frames, $different different ones"
+    [ "$frames" -ge 50 ] || fail "$name: $frames frames"
+    [ "$different" -ge 20 ] || fail "$name: the face hardly moves"
     # Before the sentence, and after the interruption.
     silences=$(ffmpeg -nostdin -i "$name.mkv" -map 0:a:0 -af silencedetect=noise=-50dB:d=0.5 -f null - 2>&1 | grep -c 'silence_start') || true
     [ "$silences" -eq 2 ] || fail "$name: $silences stretches of silence"

@@ -7,7 +7,7 @@
 #define SOUND "audio/x-raw,rate=48000,channels=1"
 #define WINDOW "b.video_src ! queue ! videoconvert ! autovideosink b.audio_src ! queue ! audioconvert ! audioresample ! autoaudiosink"
 #define RECORD "b.video_src ! x264enc tune=zerolatency speed-preset=veryfast ! mux. " \
-    "b.audio_src ! queue max-size-time=5000000000 ! audioconvert ! avenc_aac ! mux. matroskamux name=mux ! filesink name=out"
+    "b.audio_src ! queue max-size-time=5000000000 ! audioconvert ! flacenc ! mux. matroskamux name=mux ! filesink name=out"
 
 static GstElement *pipeline, *lipsync, *mixer, *silence, *speech;
 static GstPad *place; // of the speech, in the mixer

@@ -14,7 +14,7 @@ from gi.repository import GLib, Gst  # noqa: E402
 SOUND = "audio/x-raw,rate=48000,channels=1"
 WINDOW = "b.video_src ! queue ! videoconvert ! autovideosink b.audio_src ! queue ! audioconvert ! audioresample ! autoaudiosink"
 FILE = ("b.video_src ! x264enc tune=zerolatency speed-preset=veryfast ! mux. "
-        "b.audio_src ! queue max-size-time=5000000000 ! audioconvert ! avenc_aac ! mux. matroskamux name=mux ! filesink name=out")
+        "b.audio_src ! queue max-size-time=5000000000 ! audioconvert ! flacenc ! mux. matroskamux name=mux ! filesink name=out")
 
 Gst.init(None)
 if len(sys.argv) not in (2, 3):
