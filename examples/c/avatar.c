@@ -11,8 +11,7 @@
 
 static GstElement *pipeline, *lipsync, *mixer, *silence, *speech;
 static GstPad *place; // of the speech, in the mixer
-// An element inside, which keeps it.
-static GstElement *part(GstElement *of, const char *name) {
+static GstElement *part(GstElement *of, const char *name) { // which keeps it
     g_autoptr(GstElement) element = gst_bin_get_by_name(GST_BIN(of), name);
     return element;
 }
@@ -54,8 +53,8 @@ static gboolean typed(GIOChannel *in, GIOCondition condition, gpointer data) {
 
 static gboolean heard(GstBus *bus, GstMessage *message, gpointer loop) {
     g_autoptr(GError) error = NULL;
-    if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) gst_message_parse_error(message, &error, NULL);
-    if (error) g_printerr("%s: %s\n", GST_MESSAGE_SRC_NAME(message), error->message);
+    if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR)
+        gst_message_parse_error(message, &error, NULL), g_printerr("%s: %s\n", GST_MESSAGE_SRC_NAME(message), error->message);
     if (error && speech && gst_object_has_as_ancestor(GST_MESSAGE_SRC(message), GST_OBJECT(speech))) interrupt();
     else if (error ? gst_object_has_as_ancestor(GST_MESSAGE_SRC(message), GST_OBJECT(pipeline)) : GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS)
         g_main_loop_quit(loop);

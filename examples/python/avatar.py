@@ -17,16 +17,14 @@ FILE = ("b.video_src ! x264enc tune=zerolatency speed-preset=veryfast ! mux. "
         "b.audio_src ! queue max-size-time=5000000000 ! audioconvert ! flacenc ! mux. matroskamux name=mux ! filesink name=out")
 
 Gst.init(None)
-if len(sys.argv) not in (2, 3):
-    sys.exit(__doc__)
+len(sys.argv) in (2, 3) or sys.exit(__doc__)
 pipeline = Gst.parse_launch(
     "filesrc name=face ! decodebin ! videoconvert ! b.video_sink "
     f"audiotestsrc name=silence is-live=true wave=silence ! {SOUND} ! audiomixer name=voice ! {SOUND} ! b.audio_sink "
     f"lipsyncbin name=b loop=pingpong on-audio-end=eos latency=40000000 {WINDOW if len(sys.argv) == 2 else FILE}")
 for name, file in zip(("face", "out"), sys.argv[1:]):
     pipeline.get_by_name(name).set_property("location", file)
-lipsync, mixer, silence = map(pipeline.get_by_name, ("b", "voice", "silence"))
-speech = None
+lipsync, mixer, silence, speech = *map(pipeline.get_by_name, ("b", "voice", "silence")), None
 
 
 def interrupt():
@@ -65,13 +63,12 @@ def typed(stdin, _):
 
 
 def heard(_, message):
-    if message.type == Gst.MessageType.ERROR:
+    failed = message.type == Gst.MessageType.ERROR
+    if failed:
         print(f"{message.src.name}: {message.parse_error()[0].message}", file=sys.stderr)
-        if speech and message.src.has_as_ancestor(speech[0]):
-            interrupt()
-        elif message.src.has_as_ancestor(pipeline):
-            loop.quit()
-    elif message.type == Gst.MessageType.EOS:
+    if failed and speech and message.src.has_as_ancestor(speech[0]):
+        interrupt()
+    elif message.type == Gst.MessageType.EOS or failed and message.src.has_as_ancestor(pipeline):
         loop.quit()
 
 
