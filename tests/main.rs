@@ -2,6 +2,7 @@
 //! Tests of the elements in real pipelines, one module per element.
 
 mod audiofeatures;
+mod avatar;
 mod avatarloop;
 mod common;
 mod encoders;
