@@ -4,7 +4,8 @@
 # Safe to run again at any time: what is there already is left alone.
 #   ./setup.sh --torch                   with libtorch too, for models in TorchScript (backend=torch)
 #   LIBTORCH=FOLDER ./setup.sh --torch   with a libtorch 2.13 of yours, such as one for your graphics card
-# Later runs keep libtorch, with or without the option, until .deps/torch is deleted.
+#   ./setup.sh --webrtc                  with webrtcsink too, for pipelines/live-webrtc.sh
+# Later runs keep both, with or without the options, until .deps/torch or .deps/webrtc is deleted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -14,12 +15,14 @@ fail() {
     exit 1
 }
 
-with_torch=
-case "$*" in
-    '') ;;
-    --torch) with_torch=1 ;;
-    *) fail "unknown: $*. The only option is --torch" ;;
-esac
+with_torch='' with_webrtc=''
+for option in "$@"; do
+    case $option in
+        --torch) with_torch=1 ;;
+        --webrtc) with_webrtc=1 ;;
+        *) fail "unknown: $option. The options are --torch and --webrtc" ;;
+    esac
+done
 
 debian_packages() {
     local needed=(
@@ -27,6 +30,7 @@ debian_packages() {
         gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
         gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg python3-venv ca-certificates
     )
+    [ -z "$with_webrtc" ] || needed+=(libgstreamer-plugins-bad1.0-dev gstreamer1.0-nice)
     if ! command -v apt-get > /dev/null; then
         say "this is not a Debian-like system: please see to it that you have what Debian calls ${needed[*]}"
         return
@@ -87,7 +91,7 @@ onnx_runtime() {
 libtorch() {
     local folder=.deps/torch version work
     if [ -n "${LIBTORCH:-}" ] && [ "$(realpath "$LIBTORCH")" != "$(realpath -m "$folder")" ]; then
-        [ -d "$LIBTORCH/include" ] && [ -f "$LIBTORCH/lib/libtorch_cpu.so" ] ||
+        { [ -d "$LIBTORCH/include" ] && [ -f "$LIBTORCH/lib/libtorch_cpu.so" ]; } ||
             fail "LIBTORCH = $LIBTORCH has no include or no lib/libtorch_cpu.so; the Python package's folder torch has both"
         rm -rf "$folder"
         mkdir -p .deps
@@ -115,6 +119,20 @@ libtorch() {
     export LIBTORCH=$PWD/$folder
 }
 
+# The crate is fetched and built as it was published; of what it and its dependencies are made, only the plugin stays (10 MB of 650 MB).
+webrtc() {
+    local folder=.deps/webrtc work=.deps/webrtc-build version
+    version=$(sed -n 's/^gst-plugin-webrtc = { version = "=\([0-9.]*\)".*/\1/p' build-aux/webrtc/Cargo.toml)
+    [ "$(cat "$folder/build-version" 2> /dev/null)" != "$version" ] || return 0
+    say "fetching and building webrtcsink $version (some minutes)"
+    CARGO_TARGET_DIR=$work cargo build --release --locked --quiet --manifest-path build-aux/webrtc/Cargo.toml -p gst-plugin-webrtc ||
+        fail "the build of webrtcsink failed (see above)"
+    mkdir -p "$folder"
+    mv "$work/release/libgstrswebrtc.so" "$folder/"
+    echo "$version" > "$folder/build-version"
+    rm -rf "$work"
+}
+
 plugin() {
     local built=target/release/libgstlipsync.so installed=target/plugin/libgstlipsync.so features=()
     [ -f "$installed" ] || say "building the plugin (some minutes the first time)"
@@ -134,3 +152,4 @@ onnx_runtime
 [ ! -e .deps/torch ] || with_torch=1
 [ -z "$with_torch" ] || libtorch
 plugin
+[ -z "$with_webrtc" ] || webrtc

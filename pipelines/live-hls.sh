@@ -9,8 +9,8 @@ read_arguments FOLDER 'The face in FACE speaks VOICE, live, into FOLDER: live.m3
 [ -d "$to" ] || fail "$to: there is no such folder"
 
 # AAC encoders begin with 1024 samples of silence; the picture waits as long.
-play "${talker[@]}" \
-    b.video_src ! identity ts-offset=21333333 ! x264enc tune=zerolatency speed-preset=veryfast bitrate=2500 key-int-max=50 \
+play "${talker[@]}" video_src::offset=21333333 \
+    b.video_src ! x264enc tune=zerolatency speed-preset=veryfast bitrate=2500 key-int-max=50 \
     ! 'video/x-h264,profile=main' ! h264parse ! hls.video \
     b.audio_src ! audioconvert ! audioresample ! avenc_aac bitrate=128000 ! aacparse ! hls.audio \
     hlssink2 name=hls target-duration=2 playlist-length=5 max-files=10 location="$(quoted "$to/live-%05d.ts")" playlist-location="$(quoted "$to/live.m3u8")"

@@ -10,8 +10,8 @@ read_arguments URL 'The face in FACE speaks VOICE, live, to the RTMP server at U
 
 # AAC encoders begin with 1024 samples of silence; the picture waits as long.
 # The leaky queue: a server that takes nothing makes holes in what it gets, but holds nobody up.
-play "${talker[@]}" \
-    b.video_src ! identity ts-offset=21333333 ! x264enc tune=zerolatency speed-preset=veryfast bitrate=2500 key-int-max=50 \
+play "${talker[@]}" video_src::offset=21333333 \
+    b.video_src ! x264enc tune=zerolatency speed-preset=veryfast bitrate=2500 key-int-max=50 \
     ! 'video/x-h264,profile=main' ! h264parse ! queue ! mux. \
     b.audio_src ! audioconvert ! audioresample ! avenc_aac bitrate=128000 ! aacparse ! mux. \
     flvmux name=mux streamable=true latency=100000000 ! queue leaky=downstream max-size-time=2000000000 max-size-bytes=0 max-size-buffers=0 \

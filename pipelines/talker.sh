@@ -43,7 +43,8 @@ $2
 END
 }
 
-# read_arguments WHERE-TO WHAT ARGUMENT...: sets `to` to the last of them, where WHERE-TO names one, and makes `talker`.
+# read_arguments WHERE-TO WHAT ARGUMENT...: sets `to` to the last of them, where WHERE-TO names one, and makes `talker`. In brackets,
+# WHERE-TO need not be given.
 read_arguments() {
     local where=$1 what=$2 options=() names=()
     shift 2
@@ -63,9 +64,13 @@ read_arguments() {
         esac
         shift
     done
-    local expected=2
-    [ -z "$where" ] || expected=3
-    [ ${#names[@]} -eq $expected ] || misused "expected FACE VOICE${where:+ $where}, found ${#names[@]} argument(s)"
+    local found=${#names[@]} wrong=true
+    case $where in
+        '') [ "$found" -ne 2 ] || wrong=false ;;
+        \[*) [ "$found" -ne 2 ] && [ "$found" -ne 3 ] || wrong=false ;;
+        *) [ "$found" -ne 3 ] || wrong=false ;;
+    esac
+    ! $wrong || misused "expected FACE VOICE${where:+ $where}, found $found argument(s)"
     # shellcheck disable=SC2034 # for those who source this
     to=${names[2]:-}
     make_talker "${names[0]}" "${names[1]}" "${options[@]}"

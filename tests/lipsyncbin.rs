@@ -193,3 +193,26 @@ fn an_interruption_empties_the_queues() {
     assert_eq!((0..3).map(|_| heard()).collect::<Vec<_>>(), [(2, false); 3]);
     pipeline.set_state(gst::State::Null).unwrap();
 }
+
+#[test]
+fn a_pipeline_in_text_shifts_the_picture() {
+    let pipeline = launch(&format!(
+        "filesrc location={} ! decodebin ! videoconvert ! b.video_sink  audiotestsrc num-buffers=50 ! b.audio_sink \
+         lipsyncbin name=b video_src::offset={} loop::mode=pingpong  b.video_src ! fakesink name=end num-buffers=3",
+        demo("face.mp4"),
+        21 * MS
+    ));
+    let end = pipeline.by_name("end").unwrap().static_pad("sink").unwrap();
+    let first = std::sync::Arc::new(parking_lot::Mutex::new(None));
+    let seen = first.clone();
+    end.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let segment = pad.sticky_event::<gst::event::Segment>(0).unwrap();
+        let segment = segment.segment().downcast_ref::<gst::ClockTime>().unwrap();
+        seen.lock().get_or_insert_with(|| segment.to_running_time(info.buffer().and_then(|b| b.pts())));
+        gst::PadProbeReturn::Ok
+    });
+    finish(&pipeline);
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(pipeline.by_name("loop").unwrap().property_value("mode").serialize().unwrap(), "pingpong");
+    assert_eq!(*first.lock(), Some(Some(gst::ClockTime::from_mseconds(21))));
+}

@@ -37,14 +37,15 @@ fails() {
 }
 
 echo 'what is not asked for rightly'
-for script in rtmp srt hls; do
-    fails 'expected FACE VOICE' "$root/pipelines/live-$script.sh" "$face" "$voice"
+for script in rtmp srt hls webrtc; do
+    fails 'expected FACE VOICE' "$root/pipelines/live-$script.sh" "$face"
     fails 'no such file' "$root/pipelines/live-$script.sh" missing.mp4 "$voice" rtmp://localhost/a/b
     "$root/pipelines/live-$script.sh" --help | grep -q '^usage: ' || fail "live-$script.sh --help"
 done
 fails 'is no RTMP address' "$root/pipelines/live-rtmp.sh" "$face" "$voice" srt://:1
 fails 'is no SRT address' "$root/pipelines/live-srt.sh" "$face" "$voice" rtmp://localhost/a/b
 fails 'no such folder' "$root/pipelines/live-hls.sh" "$face" "$voice" missing
+fails 'is no ADDRESS:PORT' "$root/pipelines/live-webrtc.sh" "$face" "$voice" nowhere
 fails 'unknown option' "$root/pipelines/preview.sh" --bogus
 
 echo 'HLS'

@@ -138,6 +138,7 @@ impl ObjectSubclass for LipsyncBin {
     const NAME: &'static str = "GstLipsyncBin";
     type Type = super::LipsyncBin;
     type ParentType = gst::Bin;
+    type Interfaces = (gst::ChildProxy,);
 
     fn with_class(class: &Self::Class) -> Self {
         // The templates are those this class registers below.
@@ -296,3 +297,18 @@ impl ElementImpl for LipsyncBin {
 }
 
 impl BinImpl for LipsyncBin {}
+
+/// As any bin's, the children are the elements inside; the pads can be named too. So a pipeline in text can set their `offset`.
+impl ChildProxyImpl for LipsyncBin {
+    fn child_by_name(&self, name: &str) -> Option<glib::Object> {
+        self.obj().static_pad(name).map(Cast::upcast).or_else(|| self.parent_child_by_name(name))
+    }
+
+    fn child_by_index(&self, index: u32) -> Option<glib::Object> {
+        self.parent_child_by_index(index)
+    }
+
+    fn children_count(&self) -> u32 {
+        self.parent_children_count()
+    }
+}

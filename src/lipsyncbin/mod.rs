@@ -10,6 +10,8 @@
 //! The sound leaves as it came. How much of it waits is up to the picture: the branch to the features holds the other one
 //! back. The queue on the way out ends at a minute, for a sink that takes the picture but no sound.
 //!
+//! In text, `video_src::offset=NANOSECONDS` moves the picture against the sound, for an encoder that delays that.
+//!
 //! `gst-launch-1.0 uridecodebin uri=file:///tmp/face.mp4 name=d ! videoconvert ! b.video_sink  uridecodebin uri=file:///tmp/voice.wav !
 //! b.audio_sink  lipsyncbin name=b loop=pingpong on-audio-end=eos  b.video_src ! autovideosink  b.audio_src ! autoaudiosink`
 
