@@ -195,6 +195,8 @@ fn it_says_what_is_sent_to_it() {
     assert_eq!(avatar.ask("POST /speech", &wav(tone(first, 0.6))).0, 200);
     assert_eq!(avatar.ask(&format!("POST /speech?rate={RATE}"), &tone(second, 0.4)).0, 200);
     avatar.wait_until("both are said", |avatar| avatar.stat("speeches") == 0.0);
+    // The one that has been said is told from the next by the silence between.
+    std::thread::sleep(Duration::from_millis(200));
 
     // Pieces of one speech, the second after the first has been said.
     let header = format!("Transfer-Encoding: chunked\r\nContent-Type: audio/pcm;rate={RATE}");
