@@ -74,7 +74,7 @@ impl LipsyncGen {
     pub(super) fn rows_due(&self) -> Option<gst::ClockTime> {
         let pad = self.features.lock().clone()?;
         let buffer = pad.peek_buffer()?;
-        let end = buffer.pts()? + buffer.duration().unwrap_or_default();
+        let end = buffer.pts()?.saturating_add(buffer.duration().unwrap_or_default());
         pad.segment().downcast::<gst::ClockTime>().ok()?.to_running_time(end)
     }
 
