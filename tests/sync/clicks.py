@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""clicks.py FILE.wav [NUMBER]: silence with clicks in it, about one a second at uneven distances, so that none can be taken for another."""
+"""clicks.py FILE.wav [NUMBER]: faint noise with clicks in it, about one a second at uneven distances, so that none can be taken for another."""
 
 import array
 import math
@@ -10,6 +10,7 @@ import wave
 RATE = 48000
 WIDTH = 0.004  # of a click, seconds
 TONE = 3000  # Hz: where codecs keep what they get
+NOISE = 600  # of 32768: above what audiofeatures takes for silence, in which nothing is generated
 
 
 def main(file, number=64):
@@ -17,7 +18,7 @@ def main(file, number=64):
     times = [0.5]
     while len(times) < int(number):
         times.append(times[-1] + spacing.uniform(0.7, 1.3))
-    samples = array.array("h", bytes(2 * round((times[-1] + 1) * RATE)))
+    samples = array.array("h", (spacing.randint(-NOISE, NOISE) for _ in range(round((times[-1] + 1) * RATE))))
     for time in times:
         first, length = round((time - WIDTH / 2) * RATE), round(WIDTH * RATE)
         for k in range(length):
