@@ -223,6 +223,7 @@ fn it_says_what_is_sent_to_it() {
     assert_eq!(avatar.ask("POST /speech?rate=24000", &tone(second, 0.5)).0, 200);
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(avatar.ask("POST /interrupt", &[]).0, 200);
+    std::thread::sleep(Duration::from_millis(200));
     assert_eq!(avatar.ask("POST /speech", &wav(tone(last, 0.5))).0, 200);
     let (status, text) = answer(waiting);
     assert_eq!(status, 409, "{text}");

@@ -204,7 +204,10 @@ fn find_library() -> Result<PathBuf, RuntimeError> {
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(RuntimeError(format!("ORT_DYLIB_PATH = {} is not a file", path.display())))
+            Err(RuntimeError(format!(
+                "ORT_DYLIB_PATH = {} is not a file; unset it, or name ONNX Runtime's libonnxruntime.so",
+                path.display()
+            )))
         };
     }
     let mut folders = Vec::new();
