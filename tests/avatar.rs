@@ -243,6 +243,8 @@ fn it_says_what_is_sent_to_it() {
         assert!(status == expected && text.len() > 10, "{request}: {status} {text}");
     }
     assert_eq!(answer(avatar.open("POST /speech", "Content-Length: 4000000000")).0, 413);
+    // Those that were refused are in the queue until the next sound is made.
+    avatar.wait_until("the queue is empty", |avatar| avatar.stat("speeches") == 0.0);
     // Speeches of which nothing comes take all the room there is, until they are interrupted.
     let idle: Vec<_> = (0..16).map(|_| avatar.open("POST /speech", "Transfer-Encoding: chunked")).collect();
     avatar.wait_until("the queue is full", |avatar| avatar.stat("speeches") == 16.0);
