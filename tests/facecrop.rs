@@ -507,6 +507,51 @@ fn mistakes_are_named_before_anything_plays() {
     }
 }
 
+/// Neither a flush nor a state change waits for a graph that never comes back.
+#[test]
+fn a_hanging_network_is_left_behind() {
+    common::init();
+    let folder = std::env::temp_dir().join(format!("facecrop-hang-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |file: &str, text: &str| std::fs::write(folder.join(file), text).unwrap();
+    write(
+        "landmarks.toml",
+        "file = \"graph.toml\"\ntitle = \"hangs\"\nlicence = \"MPL-2.0\"\nurl = \"none\"\npoints = \"ibug-68\"\nsize = [112, 112]\n\
+         color = \"rgb\"\nmean = 0\nstd = 1\nscale = 1.25\nlayout = \"coordinates\"\nrange = [0, 1]\noutput = \"landmarks\"",
+    );
+    write(
+        "graph.toml",
+        "orders = \"hang-at=0\"\nrange = [0, 1]\ninputs = [{ name = \"x\", shape = [1, 3, 112, 112] }]\n\
+         outputs = [{ name = \"landmarks\", shape = [1, 136] }]",
+    );
+    let pipeline = gst::parse::launch(&format!(
+        "videotestsrc ! facecrop name=crop region=20,20,100,100 detector={} ! fakesink name=out",
+        folder.display()
+    ));
+    let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
+    for flush in [true, false] {
+        pipeline.set_state(gst::State::Playing).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(
+            pipeline.by_name("out").unwrap().property::<Option<gst::Sample>>("last-sample").is_none(),
+            "nothing hangs"
+        );
+        let (done, stopped) = std::sync::mpsc::channel();
+        let (pad, whole) = (pipeline.by_name("crop").unwrap().static_pad("sink").unwrap(), pipeline.clone());
+        std::thread::spawn(move || {
+            if flush {
+                pad.send_event(gst::event::FlushStart::new());
+            }
+            whole.set_state(gst::State::Null).unwrap();
+            done.send(()).unwrap();
+        });
+        stopped.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits for the network");
+    }
+    let errors: Vec<_> = pipeline.bus().unwrap().iter_filtered(&[gst::MessageType::Error]).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A copy of folders of `models`, each with a file of the test media; `None` where that is not there.
 struct Detectors(PathBuf);
 

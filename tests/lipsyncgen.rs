@@ -354,6 +354,24 @@ fn a_hanging_model_is_reported_and_left_behind() {
     stopped.recv_timeout(std::time::Duration::from_secs(5)).expect("stops although the model hangs");
 }
 
+/// A panic in the midst of GStreamer's calls is an error on the bus, and the element can still be asked.
+#[test]
+fn a_panic_is_an_error() {
+    init();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash");
+    let element = gst::ElementFactory::make("lipsyncgen").property("model", folder).property("device", "panic-at=-1");
+    let element = element.property_from_str("backend", "test").build().expect("the element is registered");
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    // The warm-up panics.
+    assert!(element.set_state(gst::State::Ready).is_err());
+    let message = bus.pop_filtered(&[gst::MessageType::Error]).expect("the panic is told");
+    let gst::MessageView::Error(error) = message.view() else { unreachable!() };
+    assert!(error.error().to_string().contains("ordered to panic"), "{error:?}");
+    assert_eq!(element.property::<gst::Structure>("stats").get::<u64>("frames"), Ok(0));
+    assert_eq!(element.property::<String>("device"), "panic-at=-1");
+}
+
 /// A starving pad is named.
 #[test]
 fn a_starving_pad_is_named() {

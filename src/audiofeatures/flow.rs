@@ -8,10 +8,10 @@ use gst::subclass::prelude::*;
 use gst::{ClockTime, FlowError, FlowSuccess};
 
 use super::extractor::Extractor;
-use super::graph::Graph;
+use super::graph::{Graph, Listener};
 use super::imp::{AudioFeatures, CAT, Loaded, State, Work, latency_of};
-use super::listener::{Listener, Outcome};
 use crate::model::{self, DEFAULT_MODEL, Model};
+use crate::runtime::Outcome;
 
 const BYTES_PER_SAMPLE: usize = size_of::<f32>();
 
@@ -29,7 +29,11 @@ impl AudioFeatures {
 
     /// The model to use, and whether downstream has named it.
     pub(super) fn model(&self) -> Result<(Arc<Model>, bool), gst::ErrorMessage> {
-        let Some(answer) = model::ask(&self.srcpad) else { return Ok((self.fallback()?, false)) };
+        let Some(answer) = model::ask(&self.srcpad) else {
+            // Who named one has been unlinked, for now.
+            let known = self.state.lock().work.as_ref().map(|work| work.model.clone());
+            return Ok((known.map_or_else(|| self.fallback(), Ok)?, false));
+        };
         if self.settings.lock().model.is_some() {
             let own = self.fallback()?;
             if own.folder != answer.folder {
@@ -76,20 +80,13 @@ impl AudioFeatures {
         progress(gst::ProgressType::Start, format!("Loading the encoder of model {name}"));
         let graph = Graph::open(model, encoder, &options)
             .map_err(|e| failed(gst::error_msg!(gst::LibraryError::Init, ("model \"{name}\": {e}"))))?;
-        let listener = Listener::start(graph).map_err(|e| {
+        let listener = Listener::start("audiofeatures-encoder", || move |window| graph.run(window)).map_err(|e| {
             failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for the encoder: {e}")))
         })?;
         progress(gst::ProgressType::Complete, format!("The encoder of model {name} is ready"));
         let listener = Arc::new(listener);
         *self.loaded.lock() = Some(Loaded { model: model.clone(), options, listener: listener.clone() });
         Ok(Some(listener))
-    }
-
-    /// Tells the encoder's thread something, where there is one.
-    pub(super) fn to_listener(&self, order: impl FnOnce(&Listener)) {
-        if let Some(loaded) = &*self.loaded.lock() {
-            order(&loaded.listener);
-        }
     }
 
     /// Settles on the model for sound of `sample_rate` and says downstream what will come.
@@ -162,6 +159,9 @@ impl AudioFeatures {
     pub(super) fn chain(&self, buffer: gst::Buffer) -> Result<FlowSuccess, FlowError> {
         self.follow_model()?;
         let (segment, sample_rate, generation) = self.present().ok_or(FlowError::NotNegotiated)?;
+        // What is in the buffer says how long it is; one whose duration says otherwise cannot be clipped by that.
+        let mut buffer = buffer;
+        buffer.make_mut().set_duration(None);
         let Some(buffer) =
             gst_audio::audio_buffer_clip(buffer, segment.upcast_ref(), sample_rate, BYTES_PER_SAMPLE as u32)
         else {
@@ -253,17 +253,18 @@ impl AudioFeatures {
             let listener = self.state.lock().work.as_ref().and_then(|work| work.listener.clone());
             let window = self.extract(generation, |extractor| extractor.window()).flatten();
             let (Some(listener), Some(window)) = (listener, window) else { return Ok(FlowSuccess::Ok) };
-            let answers = match listener.hear(window) {
-                Outcome::Heard(answers) => answers,
-                Outcome::Failed(error) => {
+            let is_old = || self.state.lock().generation != generation;
+            let answers = match listener.run(window, None, || self.cancel.is_cancelled() || is_old()) {
+                Outcome::Done(Ok(answers), _) => answers,
+                Outcome::Done(Err(error), _) | Outcome::Failed(error) => {
                     // No window of this stretch is tried again.
                     self.extract(generation, Extractor::reset);
                     gst::element_imp_error!(self, gst::LibraryError::Failed, ("the encoder of sound failed: {error}"));
                     return Err(FlowError::Error);
                 }
-                Outcome::Aborted if self.state.lock().generation == generation => return Err(FlowError::Flushing),
                 // What was interrupted is gone, and the next sound is welcome.
-                Outcome::Aborted => return Ok(FlowSuccess::Ok),
+                Outcome::Aborted | Outcome::Late if is_old() => return Ok(FlowSuccess::Ok),
+                Outcome::Aborted | Outcome::Late => return Err(FlowError::Flushing),
             };
             let Some(rows) = self.extract(generation, |extractor| extractor.answer(&answers)) else {
                 return Ok(FlowSuccess::Ok);
@@ -277,7 +278,11 @@ impl AudioFeatures {
             if self.state.lock().generation != generation {
                 break;
             }
-            self.srcpad.push(buffer)?;
+            match self.srcpad.push(buffer) {
+                // The picture has ended. The sound has not, and behind a tee somebody else may hear it.
+                Ok(_) | Err(FlowError::Eos) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(FlowSuccess::Ok)
     }
@@ -296,17 +301,14 @@ impl AudioFeatures {
 
     /// Drops the stretch, and whatever is on its way out of here; with `flush` the segment too.
     pub(super) fn interrupt(&self, flush: bool) {
-        {
-            let mut state = self.state.lock();
-            state.generation += 1;
-            if let Some(work) = &mut state.work {
-                work.extractor.reset();
-            }
-            if flush {
-                state.segment = None;
-            }
+        let mut state = self.state.lock();
+        state.generation += 1;
+        if let Some(work) = &mut state.work {
+            work.extractor.reset();
         }
-        self.to_listener(Listener::cancel);
+        if flush {
+            state.segment = None;
+        }
     }
 
     /// Silence from `pts` to `end`: it gives the rows that buffers of zeros would give. `false` where nothing is known

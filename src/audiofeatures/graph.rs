@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use crate::model::Model;
 use crate::model::manifest::{Encoder, WindowAxis};
-use crate::runtime::{self, Options, RuntimeError, SharedSession, Tensor, TensorInfo};
+use crate::runtime::{self, Aside, Options, RuntimeError, SharedSession, Tensor, TensorInfo};
+
+/// Runs the graph on windows, on a thread of its own.
+pub type Listener = Aside<Vec<f32>, Result<Vec<f32>, RuntimeError>>;
 
 pub struct Graph {
     session: SharedSession,

@@ -10,13 +10,13 @@ use gst::{ClockTime, FlowError};
 use parking_lot::Mutex;
 
 use super::extractor::Extractor;
-use super::listener::Listener;
+use super::graph::Listener;
 use super::settings::{Settings, properties};
 use super::stream::reach;
 use super::timeline::wait_for;
 use crate::model::manifest::AudioFeatures as Recipe;
 use crate::model::{self, Model};
-use crate::runtime::Options;
+use crate::runtime::{Cancel, Options};
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("audiofeatures", gst::DebugColorFlags::empty(), Some("Sound features for lip-sync models"))
@@ -67,6 +67,8 @@ pub struct AudioFeatures {
     /// The model to use where nobody downstream names one.
     pub(super) fallback: Mutex<Option<Arc<Model>>>,
     pub(super) loaded: Mutex<Option<Loaded>>,
+    /// A flush or a state change waits for the streaming thread.
+    pub(super) cancel: Cancel,
     // Never held while anything is pushed, posted, asked or heard, nor together with another lock.
     pub(super) state: Mutex<State>,
 }
@@ -130,12 +132,12 @@ impl AudioFeatures {
                 forward(event)
             }
             EventView::FlushStart(_) => {
-                self.to_listener(Listener::abort);
+                self.cancel.cancel();
                 forward(event)
             }
             EventView::FlushStop(_) => {
                 self.interrupt(true);
-                self.to_listener(Listener::resume);
+                self.cancel.resume();
                 forward(event)
             }
             EventView::CustomDownstreamOob(_) if event.has_name(INTERRUPT) => {
@@ -235,6 +237,7 @@ impl ObjectSubclass for AudioFeatures {
             settings: Mutex::default(),
             fallback: Mutex::default(),
             loaded: Mutex::default(),
+            cancel: Cancel::default(),
             state: Mutex::default(),
         }
     }
@@ -304,8 +307,8 @@ impl ElementImpl for AudioFeatures {
                 self.post_error_message(error);
                 gst::StateChangeError
             })?,
-            gst::StateChange::ReadyToPaused => self.to_listener(Listener::resume),
-            gst::StateChange::PausedToReady => self.to_listener(Listener::abort),
+            gst::StateChange::ReadyToPaused => self.cancel.resume(),
+            gst::StateChange::PausedToReady => self.cancel.cancel(),
             _ => (),
         }
         let success = self.parent_change_state(transition)?;

@@ -23,7 +23,6 @@ mod front;
 mod graph;
 mod held;
 mod imp;
-mod listener;
 mod logmel;
 mod mel;
 #[cfg(test)]

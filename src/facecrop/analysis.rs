@@ -22,6 +22,7 @@ use crate::model::Model;
 use crate::model::manifest::{CropRule, Interpolation};
 use crate::moment::Moment;
 use crate::pixels::{Kernel, resample};
+use crate::runtime::Cancel;
 
 /// Frames from one detection to the next while all is well, …
 const INTERVAL: u64 = 50;
@@ -68,9 +69,9 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// `detector`: see [`detector::open`]. The error is for the user.
-    pub fn open(detector: &str) -> Result<Self, String> {
-        let (detector, net) = detector::open(detector)?;
+    /// `detector`, `cancel`: see [`detector::open`]. The error is for the user.
+    pub fn open(detector: &str, cancel: &Cancel) -> Result<Self, String> {
+        let (detector, net) = detector::open(detector, cancel)?;
         Ok(Self {
             net,
             detector,

@@ -14,6 +14,7 @@ use super::seeta::Seeta;
 use super::shape::Placement;
 use crate::geometry::{Affine, Rect};
 use crate::model::find_folder;
+use crate::runtime::Cancel;
 
 /// What the property `detector` calls the folder `models/seetaface`.
 pub const SEETA: &str = "seeta";
@@ -29,17 +30,17 @@ pub enum Detector {
 }
 
 /// Opens what `spec` names: `seeta`, or a folder (name or path) with a `detector.toml`, a `landmarks.toml` or both. What the
-/// folder does not bring is the default's. The error is for the user.
-pub fn open(spec: &str) -> Result<(Detector, LandmarkNet), String> {
+/// folder does not bring is the default's. `cancel` ends whatever is waited for. The error is for the user.
+pub fn open(spec: &str, cancel: &Cancel) -> Result<(Detector, LandmarkNet), String> {
     let named = |name: &str| find_folder(name).map_err(|e| format!("detector: {e}"));
     let folder = named(if spec == SEETA { SEETA_FOLDER } else { spec })?;
     let (own, recipe) = (folder.join(landmarks::FILE), recipe::read::<DetectorRecipe>(&folder, FILE)?);
     let net = match recipe.as_ref().and_then(|recipe| recipe.landmarks.as_deref()) {
         // A path begins at the folder.
-        Some(path) if path.contains('/') => LandmarkNet::open(&folder.join(path)),
-        Some(name) => LandmarkNet::open(&named(name)?),
-        None if own.is_file() => LandmarkNet::open(&folder),
-        None if recipe.is_some() => LandmarkNet::open_default(),
+        Some(path) if path.contains('/') => LandmarkNet::open(&folder.join(path), cancel),
+        Some(name) => LandmarkNet::open(&named(name)?, cancel),
+        None if own.is_file() => LandmarkNet::open(&folder, cancel),
+        None if recipe.is_some() => LandmarkNet::open_default(cancel),
         None => {
             return Err(format!(
                 "detector \"{spec}\": {} holds neither a {FILE} nor a {}; set detector to \"{SEETA}\" or to a folder that does",
@@ -49,22 +50,22 @@ pub fn open(spec: &str) -> Result<(Detector, LandmarkNet), String> {
         }
     }?;
     let detector = match recipe {
-        Some(recipe) => Detector::open(&folder, &recipe)?,
+        Some(recipe) => Detector::open(&folder, &recipe, cancel)?,
         None => {
             let folder = named(SEETA_FOLDER)?;
             let recipe = recipe::read(&folder, FILE)?.ok_or_else(|| format!("{} holds no {FILE}", folder.display()))?;
-            Detector::open(&folder, &recipe)?
+            Detector::open(&folder, &recipe, cancel)?
         }
     };
     Ok((detector, net))
 }
 
 impl Detector {
-    fn open(folder: &Path, recipe: &DetectorRecipe) -> Result<Self, String> {
+    fn open(folder: &Path, recipe: &DetectorRecipe, cancel: &Cancel) -> Result<Self, String> {
         let file = recipe::file_in(folder, FILE, &recipe.file)?;
         match &recipe.network {
-            None => Seeta::open(&file).map(Self::Seeta),
-            Some(network) => Network::open(&file, network).map(|network| Self::Network(Box::new(network))),
+            None => Seeta::open(&file, cancel).map(Self::Seeta),
+            Some(network) => Network::open(&file, network, cancel).map(|network| Self::Network(Box::new(network))),
         }
     }
 }
@@ -76,8 +77,8 @@ pub struct Network {
 }
 
 impl Network {
-    fn open(file: &Path, recipe: &NetworkRecipe) -> Result<Self, String> {
-        let mut graph = Graph::open(file, &recipe.picture, None)?;
+    fn open(file: &Path, recipe: &NetworkRecipe, cancel: &Cancel) -> Result<Self, String> {
+        let mut graph = Graph::open(file, &recipe.picture, None, cancel)?;
         let (tensors, found) = graph.try_out()?;
         recipe.faces(&tensors).map_err(|expected| format!("{}: expected {expected}, found {found}", file.display()))?;
         Ok(Self { graph, recipe: recipe.clone() })
@@ -147,7 +148,7 @@ mod tests {
         }
 
         fn error(&self) -> String {
-            open(self.0.to_str().unwrap()).err().unwrap()
+            open(self.0.to_str().unwrap(), &Cancel::default()).err().unwrap()
         }
     }
 
@@ -248,7 +249,8 @@ mod tests {
             ("retinaface", "openseeface_retinaface_640x640_opt.onnx", 0.75, 1),
         ] {
             let recipe: DetectorRecipe = recipe::read(&root.join("models").join(folder), FILE).unwrap().unwrap();
-            let mut network = Network::open(&media.join("models").join(file), &recipe.network.unwrap()).unwrap();
+            let mut network =
+                Network::open(&media.join("models").join(file), &recipe.network.unwrap(), &Cancel::default()).unwrap();
             let mut mistakes = 0;
             for still in [
                 "man_generated_1024x1536.png",

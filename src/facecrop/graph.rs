@@ -9,13 +9,14 @@ use super::recipe::Picture;
 use crate::geometry::Affine;
 use crate::model::manifest::Color;
 use crate::pixels::PlaneCrop;
-use crate::runtime::{self, Element, Options, RuntimeError, SharedSession, Tensor, TensorInfo};
+use crate::runtime::{self, Aside, Cancel, Element, Options, Outcome, RuntimeError, Tensor, TensorInfo};
 
 pub struct Graph {
-    session: SharedSession,
+    /// Its input goes there and comes back.
+    session: Aside<Tensor, (Tensor, Result<Vec<Tensor>, RuntimeError>)>,
+    cancel: Cancel,
     pub file: PathBuf,
     picture: Picture,
-    input: String,
     outputs: Vec<String>,
     /// Kept from frame to frame so that their memory is.
     tensor: Tensor,
@@ -31,8 +32,8 @@ fn in_order<T>(color: Color, [first, second, third]: [T; 3]) -> [T; 3] {
 }
 
 impl Graph {
-    /// `output`: its name; by default all are asked for. The error is for the user.
-    pub fn open(file: &Path, picture: &Picture, output: Option<&str>) -> Result<Self, String> {
+    /// `output`: its name; by default all are asked for. `cancel` ends a run that is waited for. The error is for the user.
+    pub fn open(file: &Path, picture: &Picture, output: Option<&str>, cancel: &Cancel) -> Result<Self, String> {
         let options = Options { device: "cpu".into(), threads: 1, ..Options::default() };
         let session = runtime::open(file, &options).map_err(|e| e.to_string())?;
         let (width, height) = (picture.size.width, picture.size.height);
@@ -62,10 +63,19 @@ impl Graph {
             };
             (input.name.clone(), outputs)
         };
+        let names = outputs.clone();
+        let session = Aside::start("facecrop-graph", move || {
+            move |tensor: Tensor| {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let answer = session.lock().run(&[(&input, &tensor)], &names);
+                (tensor, answer)
+            }
+        });
+        let session = session.map_err(|e| fail(format!("no thread to run it on: {e}")))?;
         let tensor = Tensor::new([1, 3, height, width], vec![0.0; 3 * width * height]);
         let by_color = |values: [f32; 3]| in_order(picture.color, values);
         let crop = PlaneCrop::new(by_color(picture.mean), by_color(picture.std));
-        Ok(Self { session, file: file.into(), picture: picture.clone(), input, outputs, tensor, crop })
+        Ok(Self { session, cancel: cancel.clone(), file: file.into(), picture: picture.clone(), outputs, tensor, crop })
     }
 
     /// The outputs for a black picture, as `name (axes)` too: what a check at the start looks at.
@@ -94,6 +104,8 @@ impl Graph {
         let Picture { size, color, mean, std } = &self.picture;
         let (width, height) = (width.min(size.width), height.min(size.height));
         let area = size.width * size.height;
+        // It did not come back where the last run was given up.
+        self.tensor.data.resize(3 * area, 0.0);
         if (width, height) != (size.width, size.height) {
             for (c, channel) in self.tensor.data.chunks_exact_mut(area).enumerate() {
                 channel.fill((0.0 - mean[c]) / std[c]);
@@ -107,7 +119,14 @@ impl Graph {
     }
 
     fn run(&mut self) -> Result<Vec<Tensor>, RuntimeError> {
-        let outputs: Vec<&str> = self.outputs.iter().map(String::as_str).collect();
-        self.session.lock().run(&[(&self.input, &self.tensor)], &outputs)
+        let input = Tensor::new(self.tensor.shape.clone(), std::mem::take(&mut self.tensor.data));
+        match self.session.run(input, None, || self.cancel.is_cancelled()) {
+            Outcome::Done((input, answer), _) => {
+                self.tensor = input;
+                answer
+            }
+            Outcome::Failed(error) => Err(error),
+            Outcome::Aborted | Outcome::Late => Err(RuntimeError("given up".into())),
+        }
     }
 }

@@ -35,6 +35,7 @@ use crate::face_meta::FaceMeta;
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::moment;
 use crate::pixels;
+use crate::runtime::Cancel;
 
 const DEFAULT_DETECT_INTERVAL: u32 = 0;
 const DEFAULT_MIN_FACE_SIZE: u32 = 40;
@@ -102,6 +103,8 @@ pub struct FaceCrop {
     state: Mutex<State>,
     /// From READY on.
     analysis: Mutex<Option<Analysis>>,
+    /// A flush or a state change waits for the streaming thread.
+    cancel: Cancel,
 }
 
 impl FaceCrop {
@@ -111,8 +114,8 @@ impl FaceCrop {
         let wrong = |e: String| gst::error_msg!(gst::LibraryError::Settings, ("{e}"));
         settings.config().map_err(wrong)?;
         let own = settings.model.as_deref().map(Model::open).transpose()?;
-        let analysis =
-            Analysis::open(&settings.detector).map_err(|e| gst::error_msg!(gst::ResourceError::NotFound, ("{e}")))?;
+        let analysis = Analysis::open(&settings.detector, &self.cancel)
+            .map_err(|e| gst::error_msg!(gst::ResourceError::NotFound, ("{e}")))?;
         if let Some(model) = &own {
             analysis.check(model).map_err(wrong)?;
         }
@@ -339,17 +342,22 @@ impl ElementImpl for FaceCrop {
     }
 
     fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        if transition == gst::StateChange::NullToReady {
-            self.open().map_err(|error| {
+        match transition {
+            gst::StateChange::NullToReady => self.open().map_err(|error| {
                 self.post_error_message(error);
                 gst::StateChangeError
-            })?;
+            })?,
+            gst::StateChange::PausedToReady => self.cancel.cancel(),
+            _ => {}
         }
         let result = self.parent_change_state(transition);
-        if transition == gst::StateChange::ReadyToNull {
-            self.model.lock().own = None;
-            // Dropped without the lock: that joins the detector's thread.
-            drop(self.analysis.lock().take());
+        match transition {
+            gst::StateChange::PausedToReady => self.cancel.resume(),
+            gst::StateChange::ReadyToNull => {
+                self.model.lock().own = None;
+                *self.analysis.lock() = None;
+            }
+            _ => {}
         }
         result
     }
@@ -397,8 +405,13 @@ impl BaseTransformImpl for FaceCrop {
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
-        if event.type_() == gst::EventType::FlushStop {
-            self.reset();
+        match event.type_() {
+            gst::EventType::FlushStart => self.cancel.cancel(),
+            gst::EventType::FlushStop => {
+                self.cancel.resume();
+                self.reset();
+            }
+            _ => {}
         }
         self.parent_sink_event(event)
     }
@@ -434,7 +447,10 @@ impl BaseTransformImpl for FaceCrop {
             let analysis = analysis.as_mut().ok_or(gst::FlowError::Flushing)?;
             analysis.process(&frame, moment, step, &config, &model).map(|faces| (faces, analysis.take_events()))
         };
-        let (faces, events) = result.map_err(|e| self.fail(gst::error_msg!(gst::LibraryError::Failed, ("{e}"))))?;
+        let (faces, events) = result.map_err(|e| match self.cancel.is_cancelled() {
+            true => gst::FlowError::Flushing,
+            false => self.fail(gst::error_msg!(gst::LibraryError::Failed, ("{e}"))),
+        })?;
         for face in faces {
             gst::trace!(CAT, imp = self, "face {} at {:?}, weight {}", face.track, face.bbox, face.weight);
             FaceMeta::add(buffer, Arc::new(face));

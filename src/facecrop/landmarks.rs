@@ -11,7 +11,7 @@ use super::shape::{Landmarks, Placement};
 use crate::geometry::Point;
 use crate::model::find_folder;
 use crate::model::points::PointSet;
-use crate::runtime::{RuntimeError, Tensor};
+use crate::runtime::{Cancel, RuntimeError, Tensor};
 
 /// Where a folder says what its landmark network is.
 pub const FILE: &str = "landmarks.toml";
@@ -44,11 +44,11 @@ pub struct LandmarkNet {
 
 impl LandmarkNet {
     /// Opens the network of `folder`, whose `landmarks.toml` must be there. The error is for the user.
-    pub fn open(folder: &Path) -> Result<Self, String> {
+    pub fn open(folder: &Path, cancel: &Cancel) -> Result<Self, String> {
         let recipe: LandmarksRecipe = recipe::read(folder, FILE)?
             .ok_or_else(|| format!("face landmarks: {} holds no {FILE}", folder.display()))?;
         let file = recipe::file_in(folder, FILE, &recipe.file)?;
-        let mut graph = Graph::open(&file, &recipe.picture, recipe.output.as_deref())?;
+        let mut graph = Graph::open(&file, &recipe.picture, recipe.output.as_deref(), cancel)?;
         let (tensors, found) = graph.try_out()?;
         let count = recipe.points.count();
         let whole = match (&tensors[..], recipe.layout) {
@@ -71,8 +71,8 @@ impl LandmarkNet {
     }
 
     /// Opens the default network.
-    pub fn open_default() -> Result<Self, String> {
-        Self::open(&find_folder(DEFAULT).map_err(|e| format!("face landmarks: {e}"))?)
+    pub fn open_default(cancel: &Cancel) -> Result<Self, String> {
+        Self::open(&find_folder(DEFAULT).map_err(|e| format!("face landmarks: {e}"))?, cancel)
     }
 
     /// The numbering of the network's own points.

@@ -3,15 +3,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustface::ImageData;
 
 use super::CAT;
 use crate::geometry::Rect;
 use crate::pixels::GrayImage;
+use crate::runtime::{Aside, Cancel, Outcome};
 
 /// The model has 1.2 MB.
 const MAX_MODEL_BYTES: u64 = 64 << 20;
@@ -25,31 +24,25 @@ const SCORE_THRESHOLD: f64 = 2.0;
 /// A detection takes some 10 ms; only a broken detector takes that long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running detector. Dropping it ends its thread.
+/// A running detector.
 pub struct Seeta {
-    requests: Option<SyncSender<GrayImage>>,
-    answers: Receiver<Result<Vec<Rect>, String>>,
-    thread: Option<JoinHandle<()>>,
+    /// No picture: whether the model could be read.
+    thread: Aside<Option<GrayImage>, Result<Vec<Rect>, String>>,
+    cancel: Cancel,
 }
 
 impl Seeta {
-    /// Opens SeetaFace's model. The error is for the user.
-    pub fn open(file: &Path) -> Result<Self, String> {
+    /// Opens SeetaFace's model. `cancel` ends a detection that is waited for. The error is for the user.
+    pub fn open(file: &Path, cancel: &Cancel) -> Result<Self, String> {
         let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
         let size = std::fs::metadata(file).map_err(|e| fail(&e))?.len();
         if size > MAX_MODEL_BYTES {
             return Err(fail(&format!("{size} bytes are not a SeetaFace model")));
         }
         let bytes = std::fs::read(file).map_err(|e| fail(&e))?;
-        let (requests, queue) = sync_channel::<GrayImage>(1);
-        let (reply, answers) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("facecrop-detect".into())
-            .spawn(move || work(&bytes, &queue, &reply))
-            .map_err(|e| fail(&e))?;
-        let mut detector = Self { requests: Some(requests), answers, thread: Some(thread) };
-        // The first answer says whether the model could be read.
-        detector.answer().map_err(|e| fail(&e))?;
+        let thread = Aside::start("facecrop-detect", move || work(bytes)).map_err(|e| fail(&e))?;
+        let detector = Self { thread, cancel: cancel.clone() };
+        detector.ask(None).map_err(|e| fail(&e))?;
         Ok(detector)
     }
 
@@ -58,63 +51,43 @@ impl Seeta {
         if image.width < MIN_FACE || image.height < MIN_FACE {
             return Ok(Vec::new());
         }
-        // A thread that is gone is noticed at the answer.
-        let _ = self.requests.as_ref().map(|requests| requests.send(image));
-        self.answer()
+        self.ask(Some(image))
     }
 
-    fn answer(&mut self) -> Result<Vec<Rect>, String> {
-        self.answers.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-            // Not waited for any more: it may never end.
-            (self.requests, self.thread) = (None, None);
-            Err(match error {
-                RecvTimeoutError::Timeout => format!("the face detector did not answer for {} s", PATIENCE.as_secs()),
-                RecvTimeoutError::Disconnected => "the face detector's thread has ended".into(),
-            })
-        })
-    }
-}
-
-impl Drop for Seeta {
-    fn drop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+    fn ask(&self, image: Option<GrayImage>) -> Result<Vec<Rect>, String> {
+        match self.thread.run(image, Some(Instant::now() + PATIENCE), || self.cancel.is_cancelled()) {
+            Outcome::Done(answer, _) => answer,
+            Outcome::Failed(error) => Err(format!("the face detector failed: {error}")),
+            Outcome::Late => Err(format!("the face detector did not answer for {} s", PATIENCE.as_secs())),
+            Outcome::Aborted => Err("the face detector was given up".into()),
         }
     }
 }
 
-fn work(model: &[u8], queue: &Receiver<GrayImage>, reply: &SyncSender<Result<Vec<Rect>, String>>) {
-    // The library panics on input that it does not expect.
-    let opened = catch_unwind(|| rustface::read_model(model).map(rustface::create_detector_with_model));
-    let mut detector = match opened {
-        Ok(Ok(detector)) => detector,
-        Ok(Err(e)) => return drop(reply.send(Err(e.to_string()))),
-        Err(_) => return drop(reply.send(Err("not a SeetaFace model".into()))),
-    };
-    detector.set_score_thresh(SCORE_THRESHOLD);
-    if reply.send(Ok(Vec::new())).is_err() {
-        return;
+/// Reads the model; what looks at pictures with it. The library panics on input that it does not expect.
+fn work(model: Vec<u8>) -> impl FnMut(Option<GrayImage>) -> Result<Vec<Rect>, String> {
+    let opened = catch_unwind(|| rustface::read_model(&model[..]).map(rustface::create_detector_with_model));
+    let mut detector =
+        opened.map_err(|_| "not a SeetaFace model".to_string()).and_then(|d| d.map_err(|e| e.to_string()));
+    if let Ok(detector) = &mut detector {
+        detector.set_score_thresh(SCORE_THRESHOLD);
     }
-    while let Ok(image) = queue.recv() {
+    move |image| {
+        let detector = detector.as_mut().map_err(|e| e.clone())?;
+        let Some(image) = image else { return Ok(Vec::new()) };
         let picture = ImageData::new(&image.data, image.width as u32, image.height as u32);
-        let answer = catch_unwind(AssertUnwindSafe(|| detector.detect(&picture)))
-            .map(|mut faces| {
-                faces.sort_by(|a, b| b.score().total_cmp(&a.score()));
-                let rect = |f: &rustface::FaceInfo| {
-                    let b = f.bbox();
-                    Rect::new(b.x() as f32, b.y() as f32, b.width() as f32, b.height() as f32)
-                };
-                faces.iter().map(rect).collect()
-            })
-            .unwrap_or_else(|_| {
-                // One picture that it cannot look at is no reason to end the stream.
-                gst::warning!(CAT, "SeetaFace failed on a picture of {} × {} pixels", image.width, image.height);
-                Vec::new()
-            });
-        if reply.send(Ok(answer)).is_err() {
-            return;
-        }
+        let found = catch_unwind(AssertUnwindSafe(|| detector.detect(&picture)));
+        let mut faces = found.unwrap_or_else(|_| {
+            // One picture that it cannot look at is no reason to end the stream.
+            gst::warning!(CAT, "SeetaFace failed on a picture of {} × {} pixels", image.width, image.height);
+            Vec::new()
+        });
+        faces.sort_by(|a, b| b.score().total_cmp(&a.score()));
+        let rect = |f: &rustface::FaceInfo| {
+            let b = f.bbox();
+            Rect::new(b.x() as f32, b.y() as f32, b.width() as f32, b.height() as f32)
+        };
+        Ok(faces.iter().map(rect).collect())
     }
 }
 
@@ -125,7 +98,7 @@ mod tests {
     #[test]
     fn pictures_without_a_face_and_tiny_ones_are_answered() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/seetaface/seeta_fd_frontal_v1.0.bin");
-        let mut detector = Seeta::open(Path::new(file)).unwrap();
+        let mut detector = Seeta::open(Path::new(file), &Cancel::default()).unwrap();
         for (width, height) in [(0, 0), (1, 1), (39, 300), (40, 40), (320, 41), (320, 180)] {
             let data = (0..width * height).map(|k| (k * 7 % 251) as u8).collect();
             assert_eq!(detector.detect(GrayImage { width, height, data }), Ok(Vec::new()));

@@ -10,6 +10,7 @@ use super::weights::Weights;
 use crate::face_meta::Face;
 use crate::model::manifest::{self, DEFAULT_FEATHER, Detail};
 use crate::model::{Model, ModelError};
+use crate::runtime::Cancel;
 
 /// What the properties say.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +33,14 @@ enum Files {
 
 impl Blender {
     /// `model`'s blend must be one of those that [`needs_files`] tells.
-    pub fn open(model: Arc<Model>) -> Result<Self, ModelError> {
+    pub fn open(model: Arc<Model>, cancel: &Cancel) -> Result<Self, ModelError> {
         let files = match &model.manifest.facepaste.blend {
             Some(manifest::Blend::Mask { file, of, range }) => {
                 let weights = Weights::of_mask(model.gray_png(file)?, *of, *range);
                 let empty = || ModelError::Invalid(format!("mask = \"{}\": expected a picture, found none", &**file));
                 Files::Mask(Arc::new(weights.ok_or_else(empty)?))
             }
-            Some(manifest::Blend::Parsing(wish)) => Files::Parser(Box::new(Parser::open(&model, wish)?)),
+            Some(manifest::Blend::Parsing(wish)) => Files::Parser(Box::new(Parser::open(&model, wish, cancel)?)),
             other => return Err(ModelError::Invalid(format!("{other:?} needs no files"))),
         };
         Ok(Self { model, files })

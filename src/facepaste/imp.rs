@@ -15,6 +15,7 @@ use super::{Blend, debug, image, warp};
 use crate::face_meta::{Face, FaceMeta, Generated, Patch, Warp};
 use crate::model::Model;
 use crate::pixels::{self, Canvas};
+use crate::runtime::Cancel;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("facepaste", gst::DebugColorFlags::empty(), Some("Pastes generated mouths into frames"))
@@ -51,6 +52,8 @@ pub struct FacePaste {
     state: Mutex<State>,
     /// Of the model of the last faces, where its blend needs files. Only the streaming thread keeps it locked for long.
     blender: Mutex<Option<Blender>>,
+    /// A flush or a state change waits for the streaming thread.
+    cancel: Cancel,
 }
 
 /// What is to be put into a frame.
@@ -187,11 +190,16 @@ impl ElementImpl for FacePaste {
             self.post_error_message(message);
             return Err(gst::StateChangeError);
         }
-        let success = self.parent_change_state(transition)?;
-        if transition == gst::StateChange::ReadyToNull {
-            self.state.lock().model = None;
+        if transition == gst::StateChange::PausedToReady {
+            self.cancel.cancel();
         }
-        Ok(success)
+        let result = self.parent_change_state(transition);
+        match transition {
+            gst::StateChange::PausedToReady => self.cancel.resume(),
+            gst::StateChange::ReadyToNull => self.state.lock().model = None,
+            _ => {}
+        }
+        result
     }
 }
 
@@ -213,6 +221,15 @@ impl BaseTransformImpl for FacePaste {
             .map_err(|_| gst::loggable_error!(CAT, "these caps describe no raw video: {incaps}"))?;
         self.state.lock().info = Some(info);
         Ok(())
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        match event.type_() {
+            gst::EventType::FlushStart => self.cancel.cancel(),
+            gst::EventType::FlushStop => self.cancel.resume(),
+            _ => {}
+        }
+        self.parent_sink_event(event)
     }
 
     /// The frames that arrive are the frames that leave, so what the next element wants of them is what we want.
@@ -323,7 +340,7 @@ impl FacePaste {
         let needs = |face: &&Arc<Face>| blender::needs_files(&face.model.manifest.facepaste, settings.blend);
         let missing = |face: &&Arc<Face>| blender.as_ref().is_none_or(|b| !b.is_of(&face.model));
         let Some(face) = faces.iter().filter(needs).find(missing) else { return Ok(()) };
-        let error = match Blender::open(face.model.clone()) {
+        let error = match Blender::open(face.model.clone(), &self.cancel) {
             Ok(opened) => {
                 *blender = Some(opened);
                 return Ok(());
@@ -331,6 +348,9 @@ impl FacePaste {
             Err(error) => error,
         };
         drop(blender);
+        if self.cancel.is_cancelled() {
+            return Err(gst::FlowError::Flushing);
+        }
         self.post_error_message(error.into());
         Err(gst::FlowError::Error)
     }
@@ -350,6 +370,8 @@ impl FacePaste {
                         let style = image::Style { cover, detail, match_color: settings.match_color, opacity };
                         Some(Job::Image(face, patch, style))
                     }
+                    // The frame goes nowhere.
+                    Err(_) if self.cancel.is_cancelled() => None,
                     Err(what) => {
                         self.warn(face, &what);
                         None

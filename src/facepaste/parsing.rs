@@ -12,7 +12,7 @@ use crate::face_meta::RgbImage;
 use crate::model::manifest::Parsing;
 use crate::model::{Model, ModelError};
 use crate::pixels::{GrayImage, Tile};
-use crate::runtime::{self, Options, SharedSession, Tensor, TensorInfo};
+use crate::runtime::{self, Aside, Cancel, Options, Outcome, RuntimeError, SharedSession, Tensor, TensorInfo};
 
 /// What remembered weights may take. A clip that loops is parsed once; at 512 × 512 this is 20 s at 25 fps.
 const MAX_REMEMBERED: usize = 128 << 20;
@@ -22,7 +22,8 @@ const MAX_ANSWER: usize = 1 << 28;
 
 /// A parsing graph, opened and checked, and its answers to the last pictures.
 pub struct Parser {
-    session: SharedSession,
+    session: Aside<Tensor, Result<Vec<Tensor>, RuntimeError>>,
+    cancel: Cancel,
     wish: Parsing,
     /// Left, top, right, bottom of the crop: beyond it nothing is shown.
     rectangle: [f32; 4],
@@ -30,8 +31,9 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Opens the graph and runs it once, so that one that does not fit fails here, in words.
-    pub fn open(model: &Model, wish: &Parsing) -> Result<Self, ModelError> {
+    /// Opens the graph and runs it once, so that one that does not fit fails here, in words. `cancel` ends a run that is waited
+    /// for.
+    pub fn open(model: &Model, wish: &Parsing, cancel: &Cancel) -> Result<Self, ModelError> {
         let file = model.file(&wish.file)?;
         let fail = |what: &str| ModelError::Invalid(format!("{}: {what}", file.display()));
         // The runtime's errors name the file already.
@@ -41,12 +43,22 @@ impl Parser {
             check(wish, session.inputs(), session.outputs()).map_err(|what| fail(&what))?;
         }
         let rectangle = model.manifest.facepaste.rectangle;
-        let parser = Self { session, wish: wish.clone(), rectangle, remembered: Remembered::default() };
+        let parser = Self::on(session, wish, rectangle, cancel);
+        let parser = parser.map_err(|e| fail(&format!("no thread to run it on: {e}")))?;
         let (width, height) = (wish.size.width, wish.size.height);
         parser
             .parse(&RgbImage { width, height, data: vec![128; width * height * 3] }, 0.0)
             .map_err(|what| fail(&what))?;
         Ok(parser)
+    }
+
+    fn on(session: SharedSession, wish: &Parsing, rectangle: [f32; 4], cancel: &Cancel) -> std::io::Result<Self> {
+        let (input, output) = (wish.input.clone(), wish.output.clone());
+        let session = Aside::start("facepaste-parse", move || {
+            move |tensor: Tensor| session.lock().run(&[(&input, &tensor)], &[&output])
+        })?;
+        let remembered = Remembered::default();
+        Ok(Self { session, cancel: cancel.clone(), wish: wish.clone(), rectangle, remembered })
     }
 
     /// Where the crop shows the wanted parts, with a border of `feather` (fraction of the crop) inside them. The same picture
@@ -65,9 +77,10 @@ impl Parser {
 
     fn parse(&self, crop: &RgbImage, feather: f32) -> Result<Weights, String> {
         let input = tensor(crop, &self.wish).ok_or("its crop is empty or broken")?;
-        let outputs = {
-            let mut session = self.session.lock();
-            session.run(&[(&self.wish.input, &input)], &[&self.wish.output]).map_err(|e| e.to_string())?
+        let outputs = match self.session.run(input, None, || self.cancel.is_cancelled()) {
+            Outcome::Done(answer, _) => answer.map_err(|e| e.to_string())?,
+            Outcome::Failed(error) => return Err(format!("the parsing failed: {error}")),
+            Outcome::Aborted | Outcome::Late => return Err("the parsing was given up".into()),
         };
         let answer = outputs.first().ok_or("the graph answered nothing")?;
         let shown = shown(answer, &self.wish, self.rectangle)?;
@@ -352,7 +365,7 @@ mod tests {
         let session = runtime::open(&file, &options).unwrap();
         std::fs::remove_file(file).unwrap();
         let rectangle = [0.0, 0.0, 1.0, 1.0];
-        let mut parser = Parser { session, wish: wish(&[0]), rectangle, remembered: Remembered::default() };
+        let mut parser = Parser::on(session, &wish(&[0]), rectangle, &Cancel::default()).unwrap();
         let picture = |value| RgbImage { width: 8, height: 8, data: vec![value; 192] };
         let first = parser.weights(&picture(1), 0.1).unwrap();
         assert!(Arc::ptr_eq(&first, &parser.weights(&picture(1), 0.1).unwrap()));

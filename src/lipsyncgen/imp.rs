@@ -18,14 +18,15 @@ use super::generator::{self, Generator};
 use super::settings::{Settings, properties};
 use super::state::{Item, State};
 use super::stats::Stats;
+use super::tensors::FaceInput;
 use super::watchdog::{Phase, Watchdog};
 use super::window::RowStore;
-use super::worker::Worker;
 use super::{CAT, OnAudioEnd, OnStall};
+use crate::face_meta::Generated;
 use crate::model::manifest::{End, Rows};
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::pixels;
-use crate::runtime::Options;
+use crate::runtime::{Aside, Cancel, Options, RuntimeError};
 
 /// Frames per run when not live, where `batch-size` is 0.
 const BATCH: usize = 8;
@@ -35,6 +36,9 @@ const MAX_HELD: gst::ClockTime = gst::ClockTime::from_mseconds(800);
 
 /// Assumed between frames where the caps do not tell.
 pub(super) const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+
+/// Runs the model's graphs on the faces of some frames.
+pub(super) type Worker = Aside<Vec<FaceInput>, Result<Vec<Generated>, RuntimeError>>;
 
 /// What READY holds: the model and the thread that runs it.
 #[derive(Clone)]
@@ -58,6 +62,8 @@ pub struct LipsyncGen {
     pub(super) loaded: Mutex<Option<Loaded>>,
     pub(super) stats: Mutex<Stats>,
     pub(super) watchdog: Watchdog,
+    /// A flush or a state change waits for the streaming thread.
+    pub(super) cancel: Cancel,
 }
 
 impl LipsyncGen {
@@ -89,7 +95,7 @@ impl LipsyncGen {
             gst::element_imp_warning!(self, gst::LibraryError::Init, ("{refused}"));
         }
         let devices = generator.devices().join(", ");
-        let worker = Worker::start(Arc::new(generator))
+        let worker = Worker::start("lipsyncgen-infer", || move |faces: Vec<FaceInput>| generator.run(&faces))
             .map_err(|e| failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for inference: {e}"))))?;
         let windows = Arc::new(generator::windows(&model));
         self.state.lock().rows = Some(new_rows(&model));
@@ -115,6 +121,11 @@ impl LipsyncGen {
     /// Whether frames wait here for rows.
     pub(super) fn holds_frames(&self) -> bool {
         self.state.lock().frames().next().is_some()
+    }
+
+    /// What is held, for the reader of a message.
+    pub(super) fn levels(&self) -> String {
+        self.state.lock().levels().to_string()
     }
 
     /// How long after a frame's time its last row comes.
@@ -209,6 +220,12 @@ impl LipsyncGen {
     }
 }
 
+/// Whether what comes before `pad` says that it cannot be sought in.
+fn refuses_seeks(pad: &gst::Pad) -> bool {
+    let mut query = gst::query::Seeking::new(gst::Format::Time);
+    pad.peer_query(&mut query) && !query.result().0
+}
+
 fn new_rows(model: &Model) -> RowStore {
     let features = &model.manifest.audiofeatures;
     RowStore::new(features.width(), features.rate(), features.beyond() as u32)
@@ -232,6 +249,7 @@ impl ObjectSubclass for LipsyncGen {
             loaded: Mutex::default(),
             stats: Mutex::default(),
             watchdog: Watchdog::default(),
+            cancel: Cancel::default(),
         }
     }
 }
@@ -328,14 +346,10 @@ impl ElementImpl for LipsyncGen {
                         gst::StateChangeError
                     })?;
                 }
-                if let Some(loaded) = self.loaded() {
-                    loaded.worker.resume();
-                }
+                self.cancel.resume();
             }
             gst::StateChange::PausedToReady => {
-                if let Some(loaded) = self.loaded() {
-                    loaded.worker.abort();
-                }
+                self.cancel.cancel();
                 self.watchdog.stop();
             }
             _ => {}
@@ -434,15 +448,9 @@ impl AggregatorImpl for LipsyncGen {
             }
             EventView::Caps(caps) if !self.features_caps(caps.caps()) => return false,
             EventView::Segment(segment) if is_video => self.follow(Item::Segment(segment.segment().clone())),
-            EventView::FlushStart(_) if is_video => {
-                if let Some(loaded) = self.loaded() {
-                    loaded.worker.abort();
-                }
-            }
+            EventView::FlushStart(_) if is_video => self.cancel.cancel(),
             EventView::FlushStop(_) if is_video => {
-                if let Some(loaded) = self.loaded() {
-                    loaded.worker.resume();
-                }
+                self.cancel.resume();
                 self.state.lock().flush();
             }
             EventView::FlushStop(_) => {
@@ -490,6 +498,15 @@ impl AggregatorImpl for LipsyncGen {
             gst::QueryViewMut::Allocation(_) if is_video => self.allocation(query),
             _ => self.parent_sink_query(pad, query),
         }
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        // The aggregator waits for both sides to flush. One that cannot be sought in, such as a picture without end, never does.
+        if event.type_() == gst::EventType::Seek && self.obj().sink_pads().iter().any(refuses_seeks) {
+            gst::info!(CAT, imp = self, "not everything before here can be sought in");
+            return false;
+        }
+        self.parent_src_event(event)
     }
 
     fn src_query(&self, query: &mut gst::QueryRef) -> bool {

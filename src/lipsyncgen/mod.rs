@@ -3,6 +3,7 @@
 //! there, runs the model on them and sends the frame on with what was generated.
 
 mod cache;
+mod diagnosis;
 mod generator;
 mod imp;
 mod intake;
@@ -15,7 +16,6 @@ mod stats;
 mod tensors;
 mod watchdog;
 mod window;
-mod worker;
 
 use std::sync::LazyLock;
 

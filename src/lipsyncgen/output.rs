@@ -14,9 +14,9 @@ use super::state::{Frame, Item};
 use super::tensors::FaceInput;
 use super::watchdog::Phase;
 use super::window::Window;
-use super::worker::Outcome;
 use super::{OnError, OnMissing};
 use crate::face_meta::{Face, FaceMeta, Generated, Reason};
+use crate::runtime::Outcome;
 
 /// What is to become of a frame.
 enum Plan {
@@ -57,10 +57,12 @@ impl LipsyncGen {
         let mut made = Vec::new().into_iter();
         let mut missed = None;
         if !jobs.is_empty() {
-            self.watchdog.infer(frames_to_make);
+            let usually = self.stats.lock().usual(frames_to_make);
+            self.watchdog.infer(usually);
             let deadline = latency.zip(first_time).and_then(|(latency, time)| self.deadline(time, latency));
-            match loaded.worker.run(jobs, deadline) {
-                Outcome::Done(results, took) => {
+            let expected = jobs.len();
+            match loaded.worker.run(jobs, deadline, || self.cancel.is_cancelled()) {
+                Outcome::Done(Ok(results), took) if results.len() == expected => {
                     self.stats.lock().ran(took, frames_to_make);
                     self.state.lock().failing = false;
                     made = results.into_iter();
@@ -71,8 +73,13 @@ impl LipsyncGen {
                     self.state.lock().put_back_caps(items);
                     return Ok(gst::FlowSuccess::Ok);
                 }
-                Outcome::Failed(error) => {
-                    self.failed(settings, &error.to_string())?;
+                broken => {
+                    let error = match broken {
+                        Outcome::Failed(error) => format!("the generator failed: {error}"),
+                        Outcome::Done(Err(error), _) => error.to_string(),
+                        _ => format!("not as many results as faces, {expected}"),
+                    };
+                    self.failed(settings, &error)?;
                     missed = Some(Reason::Failed);
                 }
             }

@@ -2,6 +2,7 @@
 //! What the read-only property `stats` tells.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 /// Inference times kept for the percentiles.
@@ -34,6 +35,15 @@ pub struct Levels {
     pub sound: Option<i64>,
 }
 
+impl fmt::Display for Levels {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let seconds =
+            |time: Option<i64>| time.map_or_else(|| "none".into(), |time| format!("{:.2} s", time as f64 / 1e9));
+        let (picture, sound) = (seconds(self.picture), seconds(self.sound));
+        write!(f, "sink: {} frames wait, up to {picture}; features: sound up to {sound}", self.frames)
+    }
+}
+
 impl Stats {
     /// One run of the graphs on `frames` frames took `time`.
     pub fn ran(&mut self, time: Duration, frames: usize) {
@@ -41,6 +51,11 @@ impl Stats {
         if self.times.len() > KEPT {
             self.times.pop_front();
         }
+    }
+
+    /// How long a run on `frames` frames usually takes; 0 where there was none yet.
+    pub fn usual(&self, frames: usize) -> Duration {
+        self.times.iter().max().map_or(Duration::ZERO, |time| *time * frames as u32)
     }
 
     fn percentile_ms(&self, percent: usize) -> f64 {

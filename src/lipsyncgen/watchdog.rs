@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use gst_base::prelude::*;
 use parking_lot::Mutex;
 
 use super::OnStall;
+use super::diagnosis::{diagnose, top};
 
 /// The longest pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// A model that is slow is not stuck before a run has taken so many times what it usually takes.
+const USUAL: u32 = 3;
 
 /// What the streaming thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +32,8 @@ struct Activity {
     phase: Phase,
     since: Instant,
     frames: u64,
-    /// How many times the timeout this phase may take.
-    patience: u32,
+    /// How long this phase may take, where that is longer than the timeout.
+    patience: Duration,
 }
 
 /// Watches one element while it is PLAYING or on the way there: most deadlocks keep a pipeline from ever starting.
@@ -43,7 +46,7 @@ pub struct Watchdog {
 
 impl Default for Watchdog {
     fn default() -> Self {
-        let activity = Activity { phase: Phase::Waiting, since: Instant::now(), frames: 0, patience: 1 };
+        let activity = Activity { phase: Phase::Waiting, since: Instant::now(), frames: 0, patience: Duration::ZERO };
         Self { activity: Arc::new(Mutex::new(activity)), thread: Mutex::default() }
     }
 }
@@ -54,17 +57,17 @@ impl Watchdog {
         let mut activity = self.activity.lock();
         if activity.phase != phase {
             activity.phase = phase;
-            activity.patience = 1;
+            activity.patience = Duration::ZERO;
             if phase != Phase::Waiting {
                 activity.since = Instant::now();
             }
         }
     }
 
-    /// The graphs begin to run on so many frames.
-    pub fn infer(&self, frames: usize) {
+    /// The graphs begin to run, which usually takes so long.
+    pub fn infer(&self, usually: Duration) {
         self.enter(Phase::Inferring);
-        self.activity.lock().patience = frames.max(1) as u32;
+        self.activity.lock().patience = USUAL * usually;
     }
 
     /// A frame went out.
@@ -99,14 +102,14 @@ impl Watchdog {
                     activity.lock().since = Instant::now();
                     continue;
                 }
-                if timeout.is_zero() || idle < timeout.saturating_mul(patience) || reported.is_some() {
+                if timeout.is_zero() || idle < timeout.max(patience) || reported.is_some() {
                     continue;
                 }
-                let Some((pad, cause)) = diagnose(&element, phase) else { continue };
+                let Some(found) = diagnose(&element, phase) else { continue };
                 reported = Some(frames);
-                let text = format!("no frame left for {:.1} s: {cause}", idle.as_secs_f64());
+                let text = format!("no frame left for {:.1} s: {}", idle.as_secs_f64(), found.cause);
                 match on_stall {
-                    OnStall::Report => event(&element, "stalled", &text, pad),
+                    OnStall::Report => event(&element, "stalled", &text, found.pad),
                     OnStall::Error => gst::element_error!(element, gst::StreamError::Failed, ("{text}")),
                 }
             }
@@ -123,66 +126,16 @@ impl Watchdog {
 
 /// Whether the pipeline is PLAYING, or would be if its sinks had got their first buffers.
 fn is_playing(element: &gst::Element) -> bool {
-    let mut top = element.clone();
-    while let Some(parent) = top.parent().and_then(|parent| parent.downcast::<gst::Element>().ok()) {
-        top = parent;
-    }
-    let (_, current, pending) = top.state(gst::ClockTime::ZERO);
+    let (_, current, pending) = top(element).state(gst::ClockTime::ZERO);
     current == gst::State::Playing || pending == gst::State::Playing
 }
 
-/// The pad at fault and what to do, or `None` where it is not a stall: all is quiet, or the picture has ended.
-fn diagnose(element: &super::LipsyncGen, phase: Phase) -> Option<(Option<String>, String)> {
-    match phase {
-        Phase::Inferring => return Some((None, "the model does not come back from a run".into())),
-        Phase::Pushing => {
-            return Some((
-                Some("src".into()),
-                "what follows src does not take the frame; a sink that waits, or a muxer that waits for another stream whose queue \
-                 is full (give that queue max-size-time=4000000000 max-size-bytes=0 max-size-buffers=0)"
-                    .into(),
-            ));
-        }
-        Phase::Waiting => {}
-    }
-    let pads: Vec<gst_base::AggregatorPad> =
-        element.sink_pads().into_iter().filter_map(|pad| pad.downcast().ok()).collect();
-    let find = |name: &str| pads.iter().find(|pad| pad.name() == name);
-    let starves = |pad: &gst_base::AggregatorPad| !pad.has_buffer() && !pad.is_eos();
-    let (video, features) = (find("sink")?, find("features")?);
-    let why = |pad: &str, other: &str, likely: &str| {
-        Some((Some(pad.to_string()), format!("pad {pad} gets nothing while {other} is full; {likely}")))
-    };
-    // Frames that were taken from the pad wait for rows as well.
-    let picture_waits = !starves(video) || element.imp().holds_frames();
-    match (!picture_waits, starves(features)) {
-        (false, true) => why(
-            "features",
-            "sink",
-            "the sound has stopped without an end of stream, or the audio branch behind a tee has no queue",
-        ),
-        (true, false) => why(
-            "sink",
-            "features",
-            "the picture has stopped without an end of stream, or the video branch behind a tee or demuxer has no queue",
-        ),
-        _ => None,
-    }
-}
-
-fn event(element: &super::LipsyncGen, kind: &str, text: &str, pad: Option<String>) {
-    let levels = element
-        .sink_pads()
-        .into_iter()
-        .filter_map(|pad| pad.downcast::<gst_base::AggregatorPad>().ok())
-        .map(|pad| format!("{} {}", pad.name(), u8::from(pad.has_buffer())))
-        .collect::<Vec<_>>()
-        .join(", ");
+fn event(element: &super::LipsyncGen, kind: &str, text: &str, pad: Option<&str>) {
     let structure = gst::Structure::builder("application/x-lipsync-event")
         .field("type", kind)
         .field("text", text)
         .field("pad", pad)
-        .field("levels", levels)
+        .field("levels", element.imp().levels())
         .field("running-time", element.current_running_time())
         .build();
     let _ = element.post_message(gst::message::Element::builder(structure).src(element).build());

@@ -4,6 +4,7 @@
 //! A [`Session`] is a loaded graph. Opening the same file with the same [`Options`] twice in a process yields the same
 //! session, so the weights are in memory once; runs take turns.
 
+mod aside;
 mod device;
 mod onnx;
 mod share;
@@ -21,6 +22,7 @@ use gst::glib;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
+pub use self::aside::{Aside, Cancel, Outcome};
 pub use self::watch::{Run, watch};
 use crate::model::{Model, Name};
 

@@ -3,8 +3,8 @@
 //! the mean of the first input stretched from `range` to 0..1, so that a picture's brightness follows the sound. With
 //! `echo = true` an output as large as the first input is that input.
 //!
-//! `device` orders misbehaviour: `delay=MS` before every run, or from run `slow-from=N` until run `slow-until=N`; and `error-at=N`, `nan-at=N`, `hang-at=N`, `panic-at=N` in run
-//! N, counted from 0 and without the warm-up.
+//! `device`, and `orders` in the file, order misbehaviour: `delay=MS` before every run, or from run `slow-from=N` until run
+//! `slow-until=N`; and `error-at=N`, `nan-at=N`, `hang-at=N`, `panic-at=N` in run N, counted from 0 and without the warm-up.
 
 use std::path::Path;
 use std::thread;
@@ -22,6 +22,9 @@ struct Graph {
     range: [f32; 2],
     #[serde(default)]
     echo: bool,
+    /// Orders for those who cannot give them as a device.
+    #[serde(default)]
+    orders: String,
 }
 
 /// The first axis is the batch, 0 = any.
@@ -62,7 +65,9 @@ impl TestSession {
         };
         let mut orders = Vec::new();
         let (mut delay, mut slow) = (Duration::ZERO, 0..i64::MAX);
-        for order in options.device.split(',').filter(|o| !matches!(*o, "" | "auto" | "cpu")) {
+        for order in
+            options.device.split(',').chain(graph.orders.split(',')).filter(|o| !matches!(*o, "" | "auto" | "cpu"))
+        {
             let (name, number) = order.split_once('=').ok_or_else(|| fail(&format!("device: \"{order}\"")))?;
             let number: i64 = number.parse().map_err(|e| fail(&e))?;
             match name {

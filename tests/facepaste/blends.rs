@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use gstlipsync::model::ModelError;
 
@@ -395,6 +398,36 @@ fn a_parsing_graph_that_does_not_fit_is_an_error_at_the_first_face() {
         let text = error.error().to_string();
         assert!(text.contains("parts.toml") && text.contains(expected), "{text}");
         assert!(error.error().matches(gst::ResourceError::Settings));
+    }
+}
+
+/// Neither a flush nor a state change waits for a graph that never comes back.
+#[test]
+fn a_hanging_parsing_graph_is_left_behind() {
+    let info = info(VideoFormat::I420, 64, 64);
+    for flush in [true, false] {
+        let parts = format!("orders = \"hang-at=0\"\n{PARTS}");
+        let folder = TestModel::new(&PARSING.replace("FEATHER", "0.1")).file("parts.toml", &parts);
+        let model = folder.open().unwrap();
+        let mut harness = Paste::new("facepaste", &info).harness;
+        let element = harness.element().unwrap();
+        let mut buffer = frame(&info, 0);
+        let shown = made(&model, square(5.0, 5.0, 40.0, 0.0), striped(CROP), flat(8, 255), &FACE);
+        FaceMeta::add(buffer.get_mut().unwrap(), Arc::new(shown));
+        let pushing = thread::spawn(move || (harness.push(buffer), harness));
+        thread::sleep(Duration::from_millis(200));
+        assert!(!pushing.is_finished(), "the graph does not hang");
+        let (done, stopped) = mpsc::channel();
+        thread::spawn(move || {
+            if flush {
+                element.static_pad("sink").unwrap().send_event(gst::event::FlushStart::new());
+            } else {
+                element.set_state(gst::State::Ready).unwrap();
+            }
+            done.send(()).unwrap();
+        });
+        stopped.recv_timeout(Duration::from_secs(20)).expect("it waits for the graph");
+        assert_eq!(pushing.join().unwrap().0, Err(gst::FlowError::Flushing));
     }
 }
 

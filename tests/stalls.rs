@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The classic deadlocks. Made by hand, lipsyncgen says on the bus what is wrong; with lipsyncbin between, they reach the end.
+
+use gst::prelude::*;
+
+use crate::common::init;
+
+const PICTURE: &str = "videotestsrc num-buffers=200 ! video/x-raw,format=I420,width=160,height=120,framerate=25/1";
+const LARGE: &str =
+    "videotestsrc num-buffers=40 pattern=black ! video/x-raw,format=RGBA,width=1920,height=1080,framerate=25/1";
+const SOUND: &str = "audiotestsrc num-buffers=344 samplesperbuffer=1024 wave=ticks ! audio/x-raw,rate=44100,channels=2";
+const CHAIN: &str = "facecrop region=20,20,80,80 ! lipsyncgen name=g stall-timeout=1000000000 ! facepaste";
+const FEATURES: &str = "queue ! audioconvert ! audioresample ! audiofeatures ! g.features";
+const BIN: &str = "lipsyncbin name=b region=20,20,80,80 stall-timeout=5000000000 on-stall=error";
+/// Looks 40 frames ahead, 1.6 s.
+const ENCODER: &str = "x264enc speed-preset=ultrafast rc-lookahead=40 ! matroskamux name=m ! fakesink";
+
+/// Starts the pipeline and waits for the message that says how it ends.
+fn run(description: &str, kinds: &[gst::MessageType], wanted: impl Fn(&gst::Message) -> bool) -> gst::Message {
+    init();
+    let pipeline = gst::parse::launch(description).unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let message = loop {
+        let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), kinds);
+        let message = message.unwrap_or_else(|| panic!("nothing came: {description}"));
+        if wanted(&message) {
+            break message;
+        }
+    };
+    pipeline.set_state(gst::State::Null).unwrap();
+    message
+}
+
+fn reaches_the_end(description: &str) {
+    let message = run(description, &[gst::MessageType::Eos, gst::MessageType::Error], |_| true);
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+}
+
+/// The `pad` and the `text` of the stall that must be reported.
+fn stalls(description: &str) -> (String, String) {
+    let stalled = |message: &gst::Message| message.structure().is_some_and(|s| s.get::<&str>("type") == Ok("stalled"));
+    let message = run(description, &[gst::MessageType::Element], stalled);
+    let structure = message.structure().unwrap();
+    let field = |name: &str| structure.get::<String>(name).unwrap();
+    assert!(field("levels").contains("frames wait"), "{structure}");
+    (field("pad"), field("text"))
+}
+
+#[test]
+fn an_encoder_that_looks_further_ahead_than_the_sound_waits() {
+    let (pad, text) = stalls(&format!(
+        "{PICTURE} ! {CHAIN} ! {ENCODER} {SOUND} ! tee name=t t. ! {FEATURES} t. ! queue name=late ! m."
+    ));
+    assert_eq!(pad, "features");
+    assert!(text.contains("queue late behind t:src_1 is full (max-size-time=1000000000)"), "{text}");
+    reaches_the_end(&format!(
+        "{PICTURE} ! b.video_sink {SOUND} ! b.audio_sink {BIN} b.video_src ! {ENCODER} b.audio_src ! m."
+    ));
+}
+
+#[test]
+fn a_tee_without_queues() {
+    let sink = "fakesink name=heard sync=true";
+    let (pad, text) = stalls(&format!(
+        "{PICTURE} ! {CHAIN} ! fakesink sync=true {SOUND} ! tee name=t t. ! audioconvert ! audioresample ! audiofeatures ! g.features t. ! {sink}"
+    ));
+    assert_eq!(pad, "features");
+    assert!(text.contains("t:src_1 leads to heard without a queue"), "{text}");
+    reaches_the_end(&format!(
+        "{PICTURE} ! b.video_sink {SOUND} ! b.audio_sink {BIN} b.video_src ! fakesink b.audio_src ! {}",
+        sink.replace("sync=true", "")
+    ));
+}
+
+#[test]
+fn a_look_ahead_of_more_frames_than_a_queue_holds_bytes_for() {
+    // The picture goes past the generator too, through a queue that holds one frame of 8 MB.
+    let (pad, text) = stalls(&format!(
+        "{LARGE} ! tee name=t t. ! queue ! {CHAIN} ! fakesink t. ! queue name=beside ! fakesink {SOUND} ! {FEATURES}"
+    ));
+    assert_eq!(pad, "sink");
+    assert!(text.contains("queue beside behind t:src_1 is full (max-size-bytes=10485760)"), "{text}");
+    reaches_the_end(&format!(
+        "{LARGE} ! b.video_sink {SOUND} ! b.audio_sink {BIN} b.video_src ! fakesink b.audio_src ! fakesink"
+    ));
+}
+
+/// A sink that somebody has paused takes nothing, which is no stall; one that is stuck is.
+#[test]
+fn a_paused_sink_is_no_stall() {
+    init();
+    let pipeline =
+        gst::parse::launch(&format!("{PICTURE} ! {CHAIN} ! fakesink name=seen sync=true {SOUND} ! {FEATURES}"))
+            .unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    pipeline.by_name("g").unwrap().set_property("stall-timeout", 200_000_000u64);
+    pipeline.set_state(gst::State::Playing).unwrap();
+    pipeline.state(gst::ClockTime::from_seconds(20)).0.unwrap();
+    let sink = pipeline.by_name("seen").unwrap();
+    sink.set_state(gst::State::Paused).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let stalled = |patience: u64| {
+        let until = std::time::Instant::now() + std::time::Duration::from_millis(patience);
+        std::iter::from_fn(|| {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            bus.timed_pop_filtered(gst::ClockTime::from_nseconds(left.as_nanos() as u64), &[gst::MessageType::Element])
+        })
+        .any(|message| message.structure().is_some_and(|s| s.get::<&str>("type") == Ok("stalled")))
+    };
+    assert!(!stalled(1500), "a paused sink is reported");
+    sink.set_state(gst::State::Playing).unwrap();
+    // Now it plays, and stands still nevertheless.
+    let pad = sink.static_pad("sink").unwrap();
+    let block = pad.add_probe(gst::PadProbeType::BUFFER, |_, _| {
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        gst::PadProbeReturn::Remove
+    });
+    assert!(block.is_some() && stalled(20_000), "a stuck sink is not reported");
+    pipeline.set_state(gst::State::Null).unwrap();
+}
