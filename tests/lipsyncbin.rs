@@ -91,6 +91,65 @@ fn the_sound_need_not_be_taken() {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
+/// The sound is not cut where the picture ends, and that nothing comes of the picture any more is no stall.
+#[test]
+fn the_sound_goes_on_after_the_picture() {
+    let pipeline = launch(
+        "videotestsrc num-buffers=10 ! video/x-raw,framerate=25/1 ! b.video_sink \
+         audiotestsrc num-buffers=100 samplesperbuffer=882 ! audio/x-raw,rate=44100 ! b.audio_sink \
+         lipsyncbin name=b stall-timeout=300000000 on-stall=error b.video_src ! fakesink b.audio_src ! fakesink sync=true",
+    );
+    let bin = pipeline.by_name("b").unwrap();
+    let sound = [collect(&bin.static_pad("audio_sink").unwrap()), collect(&bin.static_pad("audio_src").unwrap())];
+    finish(&pipeline);
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(sound[0].lock().len(), 100 * 882 * 2);
+    assert!(*sound[0].lock() == *sound[1].lock(), "the sound has changed");
+}
+
+/// A source asks anew for memory when its sound changes. That must not wait for the sound that is on its way out: it waits for
+/// the picture, which waits for more sound.
+#[test]
+fn the_sound_may_change_while_nothing_plays_yet() {
+    let pipeline = launch(
+        "videotestsrc num-buffers=30 ! video/x-raw,framerate=25/1 ! b.video_sink \
+         audiotestsrc num-buffers=200 samplesperbuffer=441 ! capsfilter name=kind caps=audio/x-raw,rate=44100,channels=1 ! b.audio_sink \
+         lipsyncbin name=b b.video_src ! fakesink b.audio_src ! fakesink",
+    );
+    let kind = pipeline.by_name("kind").unwrap();
+    let count = std::sync::atomic::AtomicU32::new(1);
+    kind.static_pad("src").unwrap().add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
+        // Less than the model looks ahead.
+        if count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 3 {
+            let caps: gst::Caps = "audio/x-raw,rate=48000,channels=2".parse().unwrap();
+            pad.parent_element().unwrap().set_property("caps", caps);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    finish(&pipeline);
+    assert_eq!(stat(&pipeline.by_name("b").unwrap(), "frames"), 30);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+/// A picture without end cannot be sought in; to try it must do no harm.
+#[test]
+fn a_loop_goes_on_after_a_seek() {
+    let pipeline = launch(
+        "videotestsrc num-buffers=10 ! video/x-raw,framerate=25/1 ! b.video_sink audiotestsrc ! b.audio_sink \
+         lipsyncbin name=b loop=forward b.video_src ! fakesink sync=true b.audio_src ! fakesink sync=true",
+    );
+    pipeline.set_state(gst::State::Playing).unwrap();
+    pipeline.state(gst::ClockTime::from_seconds(20)).0.unwrap();
+    let _ = pipeline.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_mseconds(100));
+    let bin = pipeline.by_name("b").unwrap();
+    let (before, until) = (stat(&bin, "frames"), std::time::Instant::now() + std::time::Duration::from_secs(20));
+    while stat(&bin, "frames") < before + 20 {
+        assert!(std::time::Instant::now() < until, "no frame leaves any more");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
 /// A source that can make any sound makes what whoever takes it likes, not what the features need.
 #[test]
 fn the_features_do_not_choose_the_sound() {

@@ -102,6 +102,7 @@ impl LipsyncBin {
             ghost.set_target(Some(&target))?;
         }
         take_any(&heard);
+        ask_nobody_for_memory(&self.audio_sink);
         drop_unwanted(&leaving, &self.audio_src);
         let drains = [Drain::of(&leaving), Drain::of(&heard)];
         Ok(Parts { all: [generator, features, crop, paste, avatar], drains })
@@ -120,6 +121,17 @@ fn take_any(queue: &gst::Element) {
         let answer = pad.pad_template_caps().intersect(&answer);
         query.set_result(&answer);
         gst::PadProbeReturn::Handled
+    });
+}
+
+/// A question about memory waits in a queue until all that came before has been taken. Sound on its way out is taken when the
+/// picture is there, which waits for the sound that the question holds up. Whoever makes sound can do without an answer.
+fn ask_nobody_for_memory(pad: &gst::GhostPad) {
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM | gst::PadProbeType::PUSH, |_, info| {
+        match info.query_mut().map(|query| query.type_()) {
+            Some(gst::QueryType::Allocation) => gst::PadProbeReturn::Drop,
+            _ => gst::PadProbeReturn::Ok,
+        }
     });
 }
 
