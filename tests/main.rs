@@ -6,9 +6,11 @@ mod avatar;
 mod avatarloop;
 mod common;
 mod encoders;
+mod endurance;
 mod facecrop;
 mod facepaste;
 mod lipsyncbin;
 mod lipsyncgen;
+mod stalls;
 #[cfg(feature = "torch")]
 mod torch;
