@@ -34,7 +34,11 @@ impl Graph {
     /// `output`: its name; by default all are asked for. The error is for the user.
     pub fn open(file: &Path, picture: &Picture, output: Option<&str>) -> Result<Self, String> {
         let options = Options { device: "cpu".into(), threads: 1, ..Options::default() };
-        let session = runtime::open(file, &options).map_err(|e| e.to_string())?;
+        Self::of(runtime::open(file, &options).map_err(|e| e.to_string())?, file, picture, output)
+    }
+
+    /// The session of what `file` holds is open already.
+    pub fn of(session: SharedSession, file: &Path, picture: &Picture, output: Option<&str>) -> Result<Self, String> {
         let (width, height) = (picture.size.width, picture.size.height);
         let fail = |what: String| format!("{}: {what}", file.display());
         let (input, outputs) = {

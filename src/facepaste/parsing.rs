@@ -4,6 +4,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::cover::smooth;
@@ -33,14 +34,18 @@ impl Parser {
     /// Opens the graph and runs it once, so that one that does not fit fails here, in words.
     pub fn open(model: &Model, wish: &Parsing) -> Result<Self, ModelError> {
         let file = model.file(&wish.file)?;
-        let fail = |what: &str| ModelError::Invalid(format!("{}: {what}", file.display()));
         // The runtime's errors name the file already.
         let session = runtime::open(&file, &Options::default()).map_err(|e| ModelError::Invalid(e.to_string()))?;
+        Self::of(session, &file, wish, model.manifest.facepaste.rectangle)
+    }
+
+    /// The session of what `file` holds is open already.
+    pub fn of(session: SharedSession, file: &Path, wish: &Parsing, rectangle: [f32; 4]) -> Result<Self, ModelError> {
+        let fail = |what: &str| ModelError::Invalid(format!("{}: {what}", file.display()));
         {
             let session = session.lock();
             check(wish, session.inputs(), session.outputs()).map_err(|what| fail(&what))?;
         }
-        let rectangle = model.manifest.facepaste.rectangle;
         let parser = Self { session, wish: wish.clone(), rectangle, remembered: Remembered::default() };
         let (width, height) = (wish.size.width, wish.size.height);
         parser

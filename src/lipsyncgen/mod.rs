@@ -3,6 +3,8 @@
 //! there, runs the model on them and sends the frame on with what was generated.
 
 mod cache;
+#[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
+pub(crate) mod fuzz;
 mod generator;
 mod imp;
 mod intake;
