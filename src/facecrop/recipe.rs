@@ -26,8 +26,7 @@ pub fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>,
         Err(Fault::Missing(_)) => return Ok(None),
         Err(fault) => return Err(fail(&fault)),
     };
-    let text = folder::text(&file).map_err(|what| fail(&what))?;
-    toml::from_str(&text).map(Some).map_err(|e| fail(&e))
+    folder::read(&file).map(Some).map_err(|what| fail(&what))
 }
 
 /// The path of the `file` that `toml`, in `folder`, names. It must exist and lie inside the folder. The error is for the user.

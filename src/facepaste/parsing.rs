@@ -18,8 +18,8 @@ use crate::runtime::{self, Options, SharedSession, Tensor, TensorInfo};
 /// What remembered weights may take. A clip that loops is parsed once; at 512 × 512 this is 20 s at 25 fps.
 const MAX_REMEMBERED: usize = 128 << 20;
 
-/// More values than this in an answer are a mistake.
-const MAX_ANSWER: usize = 1 << 28;
+/// More places than this (4096 × 4096) in an answer are a mistake.
+const MAX_ANSWER: usize = 1 << 24;
 
 /// A parsing graph, opened and checked, and its answers to the last pictures.
 pub struct Parser {
@@ -169,7 +169,7 @@ fn shown(answer: &Tensor, wish: &Parsing, [left, top, right, bottom]: [f32; 4]) 
     let area = width.checked_mul(height).filter(|area| *area > 0 && *area <= MAX_ANSWER);
     let Some(area) = area.filter(|area| area.checked_mul(count) == Some(answer.data.len()) && count > 0) else {
         return Err(format!(
-            "output \"{}\" of shape {:?} has {} numbers",
+            "output \"{}\" of shape {:?} has {} numbers, expected those of 1 to {MAX_ANSWER} places",
             &*wish.output,
             answer.shape,
             answer.data.len()

@@ -252,8 +252,8 @@ impl Stage {
         }
         let answers: Vec<Arc<Vec<Tensor>>> = answers.into_iter().flatten().collect();
         let stacked = |(n, (name, _)): (usize, &(String, String))| {
-            let entries = answers.iter().filter_map(|answer| answer.get(n)).collect::<Vec<_>>();
-            tensors::stack(entries.into_iter()).map_err(|what| self.fail(&format!("output \"{name}\" {what}")))
+            let entries: Vec<&Tensor> = answers.iter().map(|answer| &answer[n]).collect();
+            tensors::stack(&entries).map_err(|what| self.fail(&format!("output \"{name}\" {what}")))
         };
         self.outputs.iter().enumerate().map(stacked).collect()
     }

@@ -147,15 +147,15 @@ pub fn select(tensor: &Tensor, indices: &[usize], batch: usize) -> Tensor {
 }
 
 /// Entries, each a batch of one, as one tensor. The error says which of them has another shape than the first.
-pub fn stack<'a>(entries: impl ExactSizeIterator<Item = &'a Tensor> + Clone) -> Result<Tensor, String> {
-    let mut shape = entries.clone().next().map_or_else(Vec::new, |first| first.shape.clone());
-    if let Some(other) = entries.clone().find(|entry| entry.shape != shape || shape.first() != Some(&1)) {
+pub fn stack(entries: &[&Tensor]) -> Result<Tensor, String> {
+    let mut shape = entries.first().map_or_else(Vec::new, |first| first.shape.clone());
+    if let Some(other) = entries.iter().find(|entry| entry.shape != shape || shape.first() != Some(&1)) {
         return Err(format!("has the shape {:?} for one picture, and {shape:?} for another", other.shape));
     }
     if let Some(batch) = shape.first_mut() {
         *batch = entries.len();
     }
-    Ok(Tensor::new(shape, entries.flat_map(|entry| &entry.data).copied().collect::<Vec<_>>()))
+    Ok(Tensor::new(shape, entries.iter().flat_map(|entry| &entry.data).copied().collect::<Vec<_>>()))
 }
 
 fn channels(color: Color) -> [usize; 3] {
@@ -368,11 +368,10 @@ mod tests {
     #[test]
     fn entries_are_stacked_where_they_are_alike() {
         let entry = |width: usize| Tensor::new([1, width], vec![width as f32; width]);
-        let two = [entry(2), entry(2)];
-        assert_eq!(stack(two.iter()), Ok(Tensor::new([2, 2], vec![2.0; 4])));
-        let error = stack([entry(2), entry(3)].iter()).unwrap_err();
+        assert_eq!(stack(&[&entry(2), &entry(2)]), Ok(Tensor::new([2, 2], vec![2.0; 4])));
+        let error = stack(&[&entry(2), &entry(3)]).unwrap_err();
         assert!(error.contains("[1, 3] for one picture, and [1, 2]"), "{error}");
-        assert!(stack([Tensor::new([], vec![1.0])].iter()).is_err());
+        assert!(stack(&[&Tensor::new([], vec![1.0])]).is_err());
     }
 
     #[test]

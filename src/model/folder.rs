@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+
 /// Nobody writes a manifest this long; a larger file is something else.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 
@@ -45,12 +47,17 @@ pub fn file(folder: &Path, name: &str) -> Result<PathBuf, Fault> {
     if fs::metadata(&path).map_err(Fault::Missing)?.is_file() { Ok(path) } else { Err(Fault::NoFile) }
 }
 
-/// The text in a regular file, which is short. The error says what is wrong with it.
-pub fn text(file: &Path) -> Result<String, String> {
+/// What a regular file says in TOML. The error says what is wrong with it.
+pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
+    // What it quotes may hold a NUL, which ends a text of GLib's.
+    toml::from_str(&text(file)?).map_err(|e| e.to_string().replace('\0', "\u{fffd}"))
+}
+
+fn text(file: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     // Not by its size: that may change.
-    let most = File::open(file).and_then(|file| file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes));
-    match most.map_err(|e| e.to_string())? as u64 {
+    let found = File::open(file).and_then(|file| file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes));
+    match found.map_err(|e| e.to_string())? as u64 {
         0..=MAX_TEXT_BYTES => String::from_utf8(bytes).map_err(|e| e.to_string()),
         _ => Err(format!("expected at most {MAX_TEXT_BYTES} bytes of text, found more")),
     }

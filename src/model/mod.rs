@@ -71,17 +71,15 @@ impl Model {
         let folder = find_folder(spec)?;
         let folder = folder.canonicalize().unwrap_or(folder);
         let file = folder.join(FILE);
-        let text = match folder::file(&folder, FILE) {
-            Ok(real) => folder::text(&real),
+        let manifest = match folder::file(&folder, FILE) {
+            Ok(real) => folder::read(&real),
             Err(Fault::Missing(e)) => {
                 let text = format!("model \"{spec}\": cannot read {}: {e}", file.display());
                 return Err(ModelError::NotFound(text));
             }
             Err(fault) => Err(fault.to_string()),
         };
-        let text = text.map_err(|what| ModelError::Invalid(format!("{}: {what}", file.display())))?;
-        let manifest: Manifest =
-            toml::from_str(&text).map_err(|e| ModelError::Invalid(format!("{}: {e}", file.display())))?;
+        let manifest = manifest.map_err(|what| ModelError::Invalid(format!("{}: {what}", file.display())))?;
         let model = Self { folder, manifest };
         model.check_files()?;
         Ok(Arc::new(model))

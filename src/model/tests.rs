@@ -119,6 +119,7 @@ fn mistakes_name_the_key_and_the_line() {
         ("mask = {", "std = [0, 1, 1]\nmask = {", "`std` of three above 0", 29),
         ("layout = \"nchw\"\nrange = [0, 1]", "layout = \"nchw\"\nrange = [1, 0]", "[1, 0]: expected [low, high]", 38),
         ("file = \"wav2lip.onnx\"", "file = []", "empty list", 27),
+        ("name = \"mel\"", "name = \"m\\u0000l\"", "\"m\\0l\": expected a text without control characters", 30),
         ("file = \"wav2lip.onnx\"", "file = \"wav2lip.onnx\"\ncache = true", "takes features", 27),
         ("file = \"wav2lip.onnx\"", "file = \"wav2lip.onnx\"\noutputs = { a = \"c\", b = \"c\" }", "\"c\" twice", 27),
         (
@@ -291,7 +292,7 @@ fn a_window_of_hours_is_refused() {
         .replace("\"nr\"", "\"nrw\"")
         .replace("window = 32080", "window = 100000");
     let error = section(&hours).unwrap_err();
-    assert!(error.contains("window = 100000 rows are 8000000 numbers from 16000000 samples"), "{error}");
+    assert!(error.contains("window = 100000 rows are 8000000 numbers from 1000 s of sound: expected"), "{error}");
 }
 
 /// Each section may be right by itself.
@@ -306,7 +307,12 @@ fn inputs_that_take_too_much_or_another_shape_are_named() {
             "layout = \"n1wr\"\nshape = [3, 5]",
             "shape = [3, 5] of input \"mel\": expected axes that hold rows.count = 16 rows of 80 numbers",
         ),
-        ("\"masked\", \"face\"", &faces, "\"faces\": with those before it, the inputs hold 35972"),
+        (
+            "count = 16",
+            "count = 802",
+            "before = 0, count = 802 reach 11 s beyond the frame's time, expected at most 10 s",
+        ),
+        ("\"masked\", \"face\"", &faces, "\"faces\": with those before it, the inputs hold 35971328 numbers"),
     ] {
         let error = check(right, wrong).unwrap_err();
         assert!(error.contains(words), "{error}");
@@ -369,6 +375,8 @@ fn only_regular_files_inside_the_folder_are_read() {
     }
     let long = folder.error("model.toml", |path| std::fs::write(path, "#".repeat((1 << 20) + 1)).unwrap());
     assert!(long.contains("model.toml: expected at most 1048576 bytes of text"), "{long}");
+    let nul = folder.error("model.toml", |path| std::fs::write(path, "name = \"a\0b\"").unwrap());
+    assert!(nul.contains("line 1") && !nul.contains('\0'), "{nul}");
     let device = folder.error("model.toml", |path| symlink("/dev/zero", path).unwrap());
     assert!(device.contains("leads out of the folder"), "{device}");
     // A link inside is as good as the file.

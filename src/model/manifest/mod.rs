@@ -44,7 +44,7 @@ pub struct Manifest {
 impl Manifest {
     /// What no section can know of itself: whether it fits the others. The error names the key that does not.
     pub fn check(&self) -> Result<(), String> {
-        self.lipsyncgen.check(self.audiofeatures.width(), self.facecrop.size)?;
+        self.lipsyncgen.check(&self.audiofeatures, self.facecrop.size)?;
         self.facepaste.check(&self.lipsyncgen.output)
     }
 }

@@ -7,9 +7,12 @@ use serde::de::{Deserializer, Error, Visitor};
 use super::super::super::values::{Checked, Fraction, Name, OneOrMany};
 use super::*;
 
-/// A window of one run may hold this many numbers, and be made of so many samples: 40 s of sound at 192 kHz, and more than any
-/// network is meant for. So may what stands in for sound beyond its ends.
+/// A window of one run may hold this many numbers: more than any network is meant for. What stands in for sound beyond its ends
+/// may hold so many numbers and samples.
 const MAX_WINDOW: usize = 1 << 23;
+
+/// Seconds of sound in a window: all that follows waits for it.
+const MAX_SECONDS: usize = 60;
 
 /// Rows that are computed each second. Speech has no more to tell, and each costs a Fourier transform.
 const MAX_ROWS: u32 = 1000;
@@ -361,10 +364,12 @@ impl Section {
             (NormaliseName::None, _) => Normalise::None,
             (NormaliseName::MeanVariance, _) => Normalise::MeanVariance,
         };
-        let (numbers, samples) = (window.saturating_mul(front.width()), window.saturating_mul(front.hop()));
-        if numbers.max(samples) > MAX_WINDOW {
+        let numbers = window.saturating_mul(front.width());
+        let seconds = window.saturating_mul(front.hop()).div_ceil(front.sample_rate() as usize);
+        if numbers > MAX_WINDOW || seconds > MAX_SECONDS {
             return Err(format!(
-                "window = {window} rows are {numbers} numbers from {samples} samples: expected at most {MAX_WINDOW} of each"
+                "window = {window} rows are {numbers} numbers from {seconds} s of sound: expected at most {MAX_WINDOW} from \
+                 {MAX_SECONDS} s"
             ));
         }
         let stride = stride.0 / stride.1;

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::super::super::values::{Checked, Name, OneOrMany, Range, Size};
-use super::MAX_NUMBERS;
+use super::{AudioFeatures, MAX_NUMBERS};
 use crate::face_meta::LANDMARKS;
 
 /// One input tensor and what it is filled with. Tensors are converted to the element type that the graph asks for.
@@ -62,9 +62,13 @@ pub enum End {
     Clamp,
 }
 
+/// Seconds of sound behind a frame's time that a model may wait for: meanwhile all frames are held.
+const MAX_AHEAD: usize = 10;
+
 impl Input {
     /// How many numbers fill it for each face, as far as the manifest says; see [`super::LipsyncGen::check`].
-    pub(super) fn numbers(&self, row: usize, crop: Size) -> Result<usize, String> {
+    pub(super) fn numbers(&self, features: &AudioFeatures, crop: Size) -> Result<usize, String> {
+        let row = features.width();
         let numbers = match &self.source {
             Source::Features { rows, shape, .. } => {
                 let (count, before) = (rows.count as usize, rows.before as usize);
@@ -73,6 +77,16 @@ impl Input {
                         "rows of input \"{}\": before = {before}, count = {count} rows of {row} numbers: expected at most {MAX_NUMBERS} \
                          numbers",
                         &*self.name
+                    ));
+                }
+                let (rate, hop) = (features.sample_rate() as usize, features.hop());
+                let after = count.saturating_sub(before + 1);
+                if after * hop > MAX_AHEAD * rate {
+                    return Err(format!(
+                        "rows of input \"{}\": before = {before}, count = {count} reach {} s beyond the frame's time, expected at most \
+                         {MAX_AHEAD} s",
+                        &*self.name,
+                        (after * hop).div_ceil(rate)
                     ));
                 }
                 if let Some(shape) = shape

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 pub use self::input::*;
 use super::super::values::{Name, OneOrMany, Range, Size};
-use super::Color;
+use super::{AudioFeatures, Color};
 
 /// Which graphs run, on which tensors.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -25,12 +25,12 @@ pub struct LipsyncGen {
 pub const MAX_NUMBERS: usize = 1 << 25;
 
 impl LipsyncGen {
-    /// `row`: numbers of a feature row; `crop`: the pictures' size. The error names the input that asks for too much, or for
+    /// `features`: what the rows are; `crop`: the pictures' size. The error names the input that asks for too much, or for
     /// another shape than what fills it.
-    pub fn check(&self, row: usize, crop: Size) -> Result<(), String> {
+    pub fn check(&self, features: &AudioFeatures, crop: Size) -> Result<(), String> {
         let mut numbers = 0;
         for input in self.graph.iter().flat_map(|graph| &graph.input) {
-            numbers += input.numbers(row, crop)?;
+            numbers += input.numbers(features, crop)?;
             if numbers > MAX_NUMBERS {
                 return Err(format!(
                     "[[lipsyncgen.graph.input]] \"{}\": with those before it, the inputs hold {numbers} numbers for each face, \
