@@ -11,8 +11,10 @@ pub use crate::lipsyncgen::fuzz::rows;
 pub use crate::model::fuzz::model;
 use crate::runtime::{Element, RuntimeError, Session, Tensor, TensorInfo};
 
-/// Every target by name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] =
+/// Name and body.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 5] =
     [("model", model), ("rows", rows), ("pixels", pixels), ("outputs", outputs), ("sound", sound)];
 
 /// Pictures cut out of frames, and put into them.
