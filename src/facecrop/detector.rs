@@ -36,12 +36,18 @@ pub fn open(spec: &str) -> Result<(Detector, LandmarkNet), String> {
     let folder = named(if spec == SEETA { SEETA_FOLDER } else { spec })?;
     let (own, recipe) = (folder.join(landmarks::FILE), recipe::read::<DetectorRecipe>(&folder, FILE)?);
     let net = match recipe.as_ref().and_then(|recipe| recipe.landmarks.as_deref()) {
-        // A path begins at the folder, and stays there.
-        Some(path) if path.contains('/') => match folder::inside(&folder, path) {
-            Ok(path) => LandmarkNet::open(&path),
-            Err(Fault::Missing(_)) => LandmarkNet::open(&folder.join(path)),
-            Err(fault) => Err(format!("{}: landmarks = \"{path}\": {fault}", folder.join(FILE).display())),
-        },
+        // A path leads to a folder inside this one, or beside it.
+        Some(path) if path.contains('/') => {
+            let (root, name) = match (path.strip_prefix("../"), folder.canonicalize()) {
+                (Some(beside), Ok(real)) => (real.parent().unwrap_or(&real).to_path_buf(), beside),
+                _ => (folder.clone(), path),
+            };
+            match folder::inside(&root, name) {
+                Ok(path) => LandmarkNet::open(&path),
+                Err(Fault::Missing(_)) => LandmarkNet::open(&folder.join(path)),
+                Err(fault) => Err(format!("{}: landmarks = \"{path}\": {fault}", folder.join(FILE).display())),
+            }
+        }
         Some(name) => LandmarkNet::open(&named(name)?),
         None if own.is_file() => LandmarkNet::open(&folder),
         None if recipe.is_some() => LandmarkNet::open_default(),
@@ -180,8 +186,8 @@ mod tests {
             ("kind = \"seeta\"\nfile = \"no.bin\"\nlandmarks = \"nowhere\"", &["\"nowhere\" was not found"]),
             ("kind = \"seeta\"\nfile = \"no.bin\"\nlandmarks = \"./sub\"", &["sub holds no landmarks.toml"]),
             (
-                "kind = \"seeta\"\nfile = \"no.bin\"\nlandmarks = \"../x\"",
-                &["landmarks = \"../x\": leads out of the folder"],
+                "kind = \"seeta\"\nfile = \"no.bin\"\nlandmarks = \"../../x\"",
+                &["landmarks = \"../../x\": leads out of the folder"],
             ),
             ("kind = \"seeta\"\nfile = \"no.bin\"\nlandmarks = \"./../x\"", &["landmarks = \"./../x\": leads out"]),
         ] {

@@ -48,7 +48,8 @@ pub fn file_in(folder: &Path, toml: &str, file: &str) -> Result<PathBuf, String>
 pub struct DetectorRecipe {
     /// Inside the folder.
     pub file: Name,
-    /// The folder (a name, or a path inside this one, with a "/" in it) whose landmark network goes with it.
+    /// The folder (a name, or a path with a "/" in it that leads into this one or beside it) whose landmark network goes with
+    /// it.
     pub landmarks: Option<Name>,
     /// `None`: SeetaFace's cascade, which has nothing to set.
     pub network: Option<NetworkRecipe>,
