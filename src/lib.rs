@@ -30,6 +30,9 @@ mod avatarloop;
 pub mod face_meta;
 mod facecrop;
 mod facepaste;
+#[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod geometry;
 mod lipsyncbin;
 mod lipsyncgen;

@@ -182,19 +182,9 @@ impl AudioFeatures {
         self.feed(pieces, generation)
     }
 
-    /// Sound as numbers; whatever is none becomes 0.
+    /// Sound as numbers; that some are none is told once.
     fn samples(&self, bytes: &[u8]) -> Vec<f32> {
-        let mut replaced = 0;
-        let samples = bytes
-            .as_chunks::<BYTES_PER_SAMPLE>()
-            .0
-            .iter()
-            .map(|bytes| {
-                let sample = f32::from_le_bytes(*bytes);
-                replaced += usize::from(!sample.is_finite());
-                if sample.is_finite() { sample } else { 0.0 }
-            })
-            .collect();
+        let (samples, replaced) = samples(bytes);
         if replaced > 0 && !std::mem::replace(&mut self.state.lock().warned_of_non_numbers, true) {
             gst::element_imp_warning!(
                 self,
@@ -327,4 +317,15 @@ impl AudioFeatures {
         };
         self.start(Some(start), false, None, generation).and_then(|()| fill()).is_ok()
     }
+}
+
+/// Sound as finite numbers; whatever is none becomes 0, and is counted.
+pub fn samples(bytes: &[u8]) -> (Vec<f32>, usize) {
+    let mut replaced = 0;
+    let finite = |bytes: &[u8; BYTES_PER_SAMPLE]| {
+        let sample = f32::from_le_bytes(*bytes);
+        replaced += usize::from(!sample.is_finite());
+        if sample.is_finite() { sample } else { 0.0 }
+    };
+    (bytes.as_chunks().0.iter().map(finite).collect(), replaced)
 }

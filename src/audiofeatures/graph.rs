@@ -25,8 +25,14 @@ impl Graph {
     /// Opens the encoder of `model` and runs it once on zeros, so that a graph that does not fit fails here, in words.
     pub fn open(model: &Model, recipe: &Encoder, options: &Options) -> Result<Self, RuntimeError> {
         let file = runtime::choose(model, &recipe.files, options.backend)?;
+        let session = runtime::open(&file, options)?;
+        Self::of(session, file, model, recipe)
+    }
+
+    /// The session of what `file` holds is open already.
+    pub fn of(session: SharedSession, file: PathBuf, model: &Model, recipe: &Encoder) -> Result<Self, RuntimeError> {
         let graph = Self {
-            session: runtime::open(&file, options)?,
+            session,
             file,
             recipe: recipe.clone(),
             width: model.manifest.audiofeatures.front.width(),
@@ -122,10 +128,10 @@ impl Graph {
     fn check_answers(&self, output: &Tensor) -> Result<(), RuntimeError> {
         let (name, width, shape) = (&*self.recipe.output, self.recipe.width, &output.shape);
         // Rows are made of the last axes.
-        let mut row = 1;
+        let mut row = 1usize;
         let fits = width == 1
             || shape.iter().rev().any(|axis| {
-                row *= axis;
+                row = row.saturating_mul(*axis);
                 row == width
             });
         if !fits || !output.data.len().is_multiple_of(width) {

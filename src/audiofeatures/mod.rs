@@ -20,6 +20,8 @@ mod extractor;
 mod fbank;
 mod flow;
 mod front;
+#[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
+pub(crate) mod fuzz;
 mod graph;
 mod held;
 mod imp;

@@ -381,6 +381,21 @@ fn an_encoders_memory_is_bounded() {
     }
 }
 
+/// Also where the last row was heard, and the next window begins behind it.
+#[test]
+fn the_last_row_is_what_pads_the_end() {
+    // Three answers to a window, 12 rows from one to the next.
+    let encoder = Encoder { window: 11, context: [0, 0], stride: 4, pad: Padding::Edge, ..encoder() };
+    let section = with_encoder(Front::Waveform { sample_rate: 16_000 }, encoder);
+    for length in 20..30 {
+        let ear = |window: &[f32]| {
+            assert_eq!(window, [0.5; 11]);
+            vec![0.0; 6]
+        };
+        features(&section, &vec![0.5; length], &[1], &ear);
+    }
+}
+
 /// As loud a moment as Whisper would still hear sets how quiet a row can be.
 #[test]
 fn quiet_rows_are_held_up_by_what_was_loud_before() {

@@ -108,7 +108,9 @@ impl Windows {
             }
         }
         self.next += 1;
-        self.rows.forget(self.next * self.step * self.width, 1);
+        // The last one may be what pads the end, though the next window begins behind it.
+        let needed = (self.next * self.step).min(self.len().saturating_sub(1));
+        self.rows.forget(needed * self.width, 1);
     }
 
     pub fn reset(&mut self) {

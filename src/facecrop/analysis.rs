@@ -71,8 +71,11 @@ pub struct Analysis {
 impl Analysis {
     /// `detector`, `cancel`: see [`detector::open`]. The error is for the user.
     pub fn open(detector: &str, cancel: &Cancel) -> Result<Self, String> {
-        let (detector, net) = detector::open(detector, cancel)?;
-        Ok(Self {
+        detector::open(detector, cancel).map(|(detector, net)| Self::of(detector, net))
+    }
+
+    pub fn of(detector: Detector, net: LandmarkNet) -> Self {
+        Self {
             net,
             detector,
             cuts: CutDetector::default(),
@@ -82,7 +85,7 @@ impl Analysis {
             countdown: 0,
             detections: 0,
             faceless: 0,
-        })
+        }
     }
 
     /// Whether the model's crops can be cut out with the landmarks that there are; the error is for the user.

@@ -41,6 +41,21 @@ impl<'a> Groups<'a> {
 }
 
 impl NetworkRecipe {
+    /// How many boxes the network is asked for; 0 where it says so itself.
+    pub fn boxes(&self) -> usize {
+        let cells = |stride: &usize| {
+            let size = self.picture.size;
+            cells(size.width, *stride) * cells(size.height, *stride)
+        };
+        match &self.heads {
+            Heads::Scrfd { strides, anchors } => strides.iter().map(|stride| cells(stride) * anchors).sum(),
+            Heads::UltraFace => 0,
+            Heads::RetinaFace { strides, min_sizes, .. } => {
+                strides.iter().zip(min_sizes).map(|(stride, sizes)| cells(stride) * sizes.len()).sum()
+            }
+        }
+    }
+
     /// Faces of the network's answer, best first; the error says what was expected.
     pub fn faces(&self, tensors: &[Tensor]) -> Result<Vec<Found>, String> {
         let size = [self.picture.size.width, self.picture.size.height];

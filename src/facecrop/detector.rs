@@ -14,6 +14,7 @@ use super::seeta::Seeta;
 use super::shape::Placement;
 use crate::geometry::{Affine, Rect};
 use crate::model::find_folder;
+use crate::model::folder::{self, Fault};
 use crate::runtime::Cancel;
 
 /// What the property `detector` calls the folder `models/seetaface`.
@@ -36,8 +37,18 @@ pub fn open(spec: &str, cancel: &Cancel) -> Result<(Detector, LandmarkNet), Stri
     let folder = named(if spec == SEETA { SEETA_FOLDER } else { spec })?;
     let (own, recipe) = (folder.join(landmarks::FILE), recipe::read::<DetectorRecipe>(&folder, FILE)?);
     let net = match recipe.as_ref().and_then(|recipe| recipe.landmarks.as_deref()) {
-        // A path begins at the folder.
-        Some(path) if path.contains('/') => LandmarkNet::open(&folder.join(path), cancel),
+        // A path leads to a folder inside this one, or beside it.
+        Some(path) if path.contains('/') => {
+            let (root, name) = match (path.strip_prefix("../"), folder.canonicalize()) {
+                (Some(beside), Ok(real)) => (real.parent().unwrap_or(&real).to_path_buf(), beside),
+                _ => (folder.clone(), path),
+            };
+            match folder::inside(&root, name) {
+                Ok(path) => LandmarkNet::open(&path, cancel),
+                Err(Fault::Missing(_)) => LandmarkNet::open(&folder.join(path), cancel),
+                Err(fault) => Err(format!("{}: landmarks = \"{path}\": {fault}", folder.join(FILE).display())),
+            }
+        }
         Some(name) => LandmarkNet::open(&named(name)?, cancel),
         None if own.is_file() => LandmarkNet::open(&folder, cancel),
         None if recipe.is_some() => LandmarkNet::open_default(cancel),
@@ -78,9 +89,14 @@ pub struct Network {
 
 impl Network {
     fn open(file: &Path, recipe: &NetworkRecipe, cancel: &Cancel) -> Result<Self, String> {
-        let mut graph = Graph::open(file, &recipe.picture, None, cancel)?;
+        Self::of(Graph::open(file, &recipe.picture, None, cancel)?, recipe)
+    }
+
+    pub fn of(mut graph: Graph, recipe: &NetworkRecipe) -> Result<Self, String> {
         let (tensors, found) = graph.try_out()?;
-        recipe.faces(&tensors).map_err(|expected| format!("{}: expected {expected}, found {found}", file.display()))?;
+        recipe
+            .faces(&tensors)
+            .map_err(|expected| format!("{}: expected {expected}, found {found}", graph.file.display()))?;
         Ok(Self { graph, recipe: recipe.clone() })
     }
 
@@ -170,6 +186,11 @@ mod tests {
             ("kind = \"seeta\"\nfile = \"no.bin\"", &["no.bin"]),
             ("kind = \"seeta\"\nfile = \"no.bin\"\nlandmarks = \"nowhere\"", &["\"nowhere\" was not found"]),
             ("kind = \"seeta\"\nfile = \"no.bin\"\nlandmarks = \"./sub\"", &["sub holds no landmarks.toml"]),
+            (
+                "kind = \"seeta\"\nfile = \"no.bin\"\nlandmarks = \"../../x\"",
+                &["landmarks = \"../../x\": leads out of the folder"],
+            ),
+            ("kind = \"seeta\"\nfile = \"no.bin\"\nlandmarks = \"./../x\"", &["landmarks = \"./../x\": leads out"]),
         ] {
             std::fs::write(folder.0.join(FILE), toml).unwrap();
             std::fs::write(folder.0.join("no.bin"), b"not a model").unwrap();

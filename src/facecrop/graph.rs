@@ -9,7 +9,7 @@ use super::recipe::Picture;
 use crate::geometry::Affine;
 use crate::model::manifest::Color;
 use crate::pixels::PlaneCrop;
-use crate::runtime::{self, Aside, Cancel, Element, Options, Outcome, RuntimeError, Tensor, TensorInfo};
+use crate::runtime::{self, Aside, Cancel, Element, Options, Outcome, RuntimeError, SharedSession, Tensor, TensorInfo};
 
 pub struct Graph {
     /// Its input goes there and comes back.
@@ -35,7 +35,17 @@ impl Graph {
     /// `output`: its name; by default all are asked for. `cancel` ends a run that is waited for. The error is for the user.
     pub fn open(file: &Path, picture: &Picture, output: Option<&str>, cancel: &Cancel) -> Result<Self, String> {
         let options = Options { device: "cpu".into(), threads: 1, ..Options::default() };
-        let session = runtime::open(file, &options).map_err(|e| e.to_string())?;
+        Self::of(runtime::open(file, &options).map_err(|e| e.to_string())?, file, picture, output, cancel)
+    }
+
+    /// The session of what `file` holds is open already.
+    pub fn of(
+        session: SharedSession,
+        file: &Path,
+        picture: &Picture,
+        output: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<Self, String> {
         let (width, height) = (picture.size.width, picture.size.height);
         let fail = |what: String| format!("{}: {what}", file.display());
         let (input, outputs) = {

@@ -48,7 +48,10 @@ impl LandmarkNet {
         let recipe: LandmarksRecipe = recipe::read(folder, FILE)?
             .ok_or_else(|| format!("face landmarks: {} holds no {FILE}", folder.display()))?;
         let file = recipe::file_in(folder, FILE, &recipe.file)?;
-        let mut graph = Graph::open(&file, &recipe.picture, recipe.output.as_deref(), cancel)?;
+        Self::of(Graph::open(&file, &recipe.picture, recipe.output.as_deref(), cancel)?, recipe)
+    }
+
+    pub fn of(mut graph: Graph, recipe: LandmarksRecipe) -> Result<Self, String> {
         let (tensors, found) = graph.try_out()?;
         let count = recipe.points.count();
         let whole = match (&tensors[..], recipe.layout) {
@@ -64,7 +67,7 @@ impl LandmarkNet {
             let set = recipe.points.name();
             return Err(format!(
                 "{}: points = \"{set}\": expected {expected}, found {found}; where there are several, `output` names the one",
-                file.display()
+                graph.file.display()
             ));
         }
         Ok(Self { graph, recipe })

@@ -6,6 +6,8 @@ mod boxes;
 mod cut;
 mod detector;
 mod fade;
+#[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
+pub(crate) mod fuzz;
 mod graph;
 mod imp;
 mod landmarks;

@@ -3,46 +3,43 @@
 //!
 //! As with a model's manifest, every key is checked: a mistake names the file, the line and what was expected.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error};
 
 use super::shape::CROP_SIDE;
 use crate::face_meta::LANDMARKS;
+use crate::model::folder::{self, Fault};
 use crate::model::manifest::Color;
 use crate::model::points::{Between, PointSet};
 use crate::model::values::{Checked, Fraction, Name, Size};
 
-const MAX_BYTES: u64 = 1 << 20;
+/// More boxes than this are looked at by no network: SCRFD looks at 16,800.
+const MAX_BOXES: usize = 1 << 20;
 
 /// Reads `name` in `folder`; `None` where there is no such file. The error is for the user.
 pub fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>, String> {
-    let file = folder.join(name);
-    if !file.exists() {
-        return Ok(None);
-    }
-    let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
-    let size = std::fs::metadata(&file).map_err(|e| fail(&e))?.len();
-    if size > MAX_BYTES {
-        return Err(fail(&format!("{size} bytes: expected at most {MAX_BYTES}")));
-    }
-    let text = std::fs::read_to_string(&file).map_err(|e| fail(&e))?;
-    toml::from_str(&text).map(Some).map_err(|e| fail(&e))
+    let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", folder.join(name).display());
+    let file = match folder::file(folder, name) {
+        Ok(file) => file,
+        Err(Fault::Missing(_)) => return Ok(None),
+        Err(fault) => return Err(fail(&fault)),
+    };
+    folder::read(&file).map(Some).map_err(|what| fail(&what))
 }
 
 /// The path of the `file` that `toml`, in `folder`, names. It must exist and lie inside the folder. The error is for the user.
 pub fn file_in(folder: &Path, toml: &str, file: &str) -> Result<PathBuf, String> {
-    let inside = Path::new(file).components().all(|c| matches!(c, Component::Normal(_)));
-    let fail = |what: String| format!("{}: file = \"{file}\": {what}", folder.join(toml).display());
-    if !inside {
-        return Err(fail("expected a file inside the folder".into()));
-    }
-    let path = folder.join(file);
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(fail(format!("there is no {}; the folder's README.md says how to get it", path.display())))
+    let what = match folder::file(folder, file) {
+        Ok(path) => return Ok(path),
+        Err(Fault::Outside) => "expected a file inside the folder".into(),
+        Err(Fault::NoFile) => "expected a regular file".into(),
+        Err(Fault::Missing(_)) => {
+            format!("there is no {}; the folder's README.md says how to get it", folder.join(file).display())
+        }
+    };
+    Err(format!("{}: file = \"{file}\": {what}", folder.join(toml).display()))
 }
 
 /// `detector.toml`.
@@ -51,7 +48,8 @@ pub fn file_in(folder: &Path, toml: &str, file: &str) -> Result<PathBuf, String>
 pub struct DetectorRecipe {
     /// Inside the folder.
     pub file: Name,
-    /// The folder (a name, or a path that may begin at this one) whose landmark network goes with it.
+    /// The folder (a name, or a path with a "/" in it that leads into this one or beside it) whose landmark network goes with
+    /// it.
     pub landmarks: Option<Name>,
     /// `None`: SeetaFace's cascade, which has nothing to set.
     pub network: Option<NetworkRecipe>,
@@ -281,6 +279,13 @@ impl TryFrom<RawDetector> for DetectorRecipe {
             overlap: raw.overlap.map_or(overlap, |v| v.0),
             heads,
         };
+        let boxes = network.boxes();
+        if boxes > MAX_BOXES {
+            let Size { width, height } = network.picture.size;
+            return Err(format!(
+                "size = [{width}, {height}], strides, anchors and min-sizes make {boxes} boxes: expected at most {MAX_BOXES}"
+            ));
+        }
         Ok(Self { file: raw.file, landmarks: raw.landmarks, network: Some(network) })
     }
 }
@@ -435,6 +440,10 @@ mod tests {
             ("kind = \"scrfd\"\nmean = [1, 2]", &["line 3", "invalid length 2, expected a number, or a list of three"]),
             ("kind = \"scrfd\"\nstd = 0", &["`std`: expected numbers above 0"]),
             ("kind = \"scrfd\"\nstrides = []", &["`strides`: expected 1 to 8 numbers"]),
+            (
+                "kind = \"scrfd\"\nsize = [2048, 2048]\nstrides = [1]",
+                &["size = [2048, 2048]", "make 8388608 boxes: expected at most 1048576"],
+            ),
             (
                 "kind = \"scrfd\"\nvariances = [1, 1]",
                 &["`variances` belongs to kind = \"retinaface\", but the kind is \"scrfd\""],

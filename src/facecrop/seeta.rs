@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use gst::glib;
 use rustface::ImageData;
 
 use super::CAT;
@@ -12,8 +13,10 @@ use crate::geometry::Rect;
 use crate::pixels::GrayImage;
 use crate::runtime::{Aside, Cancel, Outcome};
 
-/// The model has 1.2 MB.
-const MAX_MODEL_BYTES: u64 = 64 << 20;
+/// The one model there is, `seeta_fd_frontal_v1.0.bin`. The library takes places in memory and sizes from it as they are, so
+/// another file could make it read anything.
+const MODEL_BYTES: u64 = 1_209_904;
+const MODEL_SHA256: &str = "c4619d066ed35e84d9a8e842860b0dff567aba0cbb139881075538761db3ff5d";
 
 /// The smallest face that is found, px of the picture that the detector gets.
 pub const MIN_FACE: usize = 40;
@@ -36,10 +39,15 @@ impl Seeta {
     pub fn open(file: &Path, cancel: &Cancel) -> Result<Self, String> {
         let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
         let size = std::fs::metadata(file).map_err(|e| fail(&e))?.len();
-        if size > MAX_MODEL_BYTES {
-            return Err(fail(&format!("{size} bytes are not a SeetaFace model")));
+        let expected = "expected SeetaFace's own model, seeta_fd_frontal_v1.0.bin";
+        if size != MODEL_BYTES {
+            return Err(fail(&format!("{expected} of {MODEL_BYTES} bytes, found {size} bytes")));
         }
         let bytes = std::fs::read(file).map_err(|e| fail(&e))?;
+        let found = glib::compute_checksum_for_data(glib::ChecksumType::Sha256, &bytes).unwrap_or_default();
+        if found != MODEL_SHA256 {
+            return Err(fail(&format!("{expected} with the SHA-256 {MODEL_SHA256}, found {found}")));
+        }
         let thread = Aside::start("facecrop-detect", move || work(bytes)).map_err(|e| fail(&e))?;
         let detector = Self { thread, cancel: cancel.clone() };
         detector.ask(None).map_err(|e| fail(&e))?;
@@ -94,6 +102,20 @@ fn work(model: Vec<u8>) -> impl FnMut(Option<GrayImage>) -> Result<Vec<Rect>, St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_other_model_is_refused() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/seetaface/seeta_fd_frontal_v1.0.bin");
+        let mut bytes = std::fs::read(file).unwrap();
+        bytes[20] ^= 1;
+        let other = std::env::temp_dir().join(format!("lipsync-seeta-{}.bin", std::process::id()));
+        for (bytes, words) in [(&bytes[..], "with the SHA-256 c4619d06"), (&bytes[1..], "found 1209903 bytes")] {
+            std::fs::write(&other, bytes).unwrap();
+            let error = Seeta::open(&other).err().unwrap();
+            assert!(error.contains("expected SeetaFace's own model") && error.contains(words), "{error}");
+        }
+        std::fs::remove_file(other).unwrap();
+    }
 
     #[test]
     fn pictures_without_a_face_and_tiny_ones_are_answered() {

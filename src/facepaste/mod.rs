@@ -8,6 +8,8 @@
 mod blender;
 mod cover;
 mod debug;
+#[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
+pub(crate) mod fuzz;
 mod grid;
 mod image;
 mod imp;

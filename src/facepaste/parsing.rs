@@ -4,6 +4,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::cover::smooth;
@@ -17,8 +18,8 @@ use crate::runtime::{self, Aside, Cancel, Options, Outcome, RuntimeError, Shared
 /// What remembered weights may take. A clip that loops is parsed once; at 512 × 512 this is 20 s at 25 fps.
 const MAX_REMEMBERED: usize = 128 << 20;
 
-/// More values than this in an answer are a mistake.
-const MAX_ANSWER: usize = 1 << 28;
+/// More places than this (4096 × 4096) in an answer are a mistake.
+const MAX_ANSWER: usize = 1 << 24;
 
 /// A parsing graph, opened and checked, and its answers to the last pictures.
 pub struct Parser {
@@ -35,14 +36,24 @@ impl Parser {
     /// for.
     pub fn open(model: &Model, wish: &Parsing, cancel: &Cancel) -> Result<Self, ModelError> {
         let file = model.file(&wish.file)?;
-        let fail = |what: &str| ModelError::Invalid(format!("{}: {what}", file.display()));
         // The runtime's errors name the file already.
         let session = runtime::open(&file, &Options::default()).map_err(|e| ModelError::Invalid(e.to_string()))?;
+        Self::of(session, &file, wish, model.manifest.facepaste.rectangle, cancel)
+    }
+
+    /// The session of what `file` holds is open already.
+    pub fn of(
+        session: SharedSession,
+        file: &Path,
+        wish: &Parsing,
+        rectangle: [f32; 4],
+        cancel: &Cancel,
+    ) -> Result<Self, ModelError> {
+        let fail = |what: &str| ModelError::Invalid(format!("{}: {what}", file.display()));
         {
             let session = session.lock();
             check(wish, session.inputs(), session.outputs()).map_err(|what| fail(&what))?;
         }
-        let rectangle = model.manifest.facepaste.rectangle;
         let parser = Self::on(session, wish, rectangle, cancel);
         let parser = parser.map_err(|e| fail(&format!("no thread to run it on: {e}")))?;
         let (width, height) = (wish.size.width, wish.size.height);
@@ -177,7 +188,7 @@ fn shown(answer: &Tensor, wish: &Parsing, [left, top, right, bottom]: [f32; 4]) 
     let area = width.checked_mul(height).filter(|area| *area > 0 && *area <= MAX_ANSWER);
     let Some(area) = area.filter(|area| area.checked_mul(count) == Some(answer.data.len()) && count > 0) else {
         return Err(format!(
-            "output \"{}\" of shape {:?} has {} numbers",
+            "output \"{}\" of shape {:?} has {} numbers, expected those of 1 to {MAX_ANSWER} places",
             &*wish.output,
             answer.shape,
             answer.data.len()

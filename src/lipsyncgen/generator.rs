@@ -14,6 +14,11 @@ use crate::model::Model;
 use crate::model::manifest::{Graph, Input, Output, Picture, Rows, Source};
 use crate::runtime::{self, Options, RuntimeError, SharedSession, Tensor, TensorInfo};
 
+/// Graphs that are fixed to a larger batch would be fed copies of one face for the most part, …
+const MAX_BATCH: usize = 64;
+/// … and memory is needed for all of them: so many numbers (512 MiB) for an input.
+const MAX_RUN: usize = 1 << 27;
+
 pub struct Generator {
     stages: Vec<Stage>,
     output: Output,
@@ -64,6 +69,17 @@ impl Generator {
     /// Opens all graphs of `model` and runs them once, so that a graph that does not fit fails here, in words, and the first
     /// frame is as fast as the others.
     pub fn open(model: &Model, options: &Options) -> Result<Self, RuntimeError> {
+        Self::of(model, |graph| {
+            let file = runtime::choose(model, &graph.file.0, options.backend)?;
+            Ok((runtime::open(&file, options)?, file))
+        })
+    }
+
+    /// `open` opens a graph, and says which of its files it took.
+    pub fn of(
+        model: &Model,
+        open: impl Fn(&Graph) -> Result<(SharedSession, PathBuf), RuntimeError>,
+    ) -> Result<Self, RuntimeError> {
         let manifest = &model.manifest;
         let sizes = Sizes {
             row: manifest.audiofeatures.width(),
@@ -74,7 +90,8 @@ impl Generator {
         let output = manifest.lipsyncgen.output.clone();
         let mut chain = Chain { sizes, ..Chain::default() };
         for graph in &manifest.lipsyncgen.graph {
-            chain.add(model, graph, options)?;
+            let (session, file) = open(graph)?;
+            chain.add(graph, session, file)?;
         }
         let Chain { mut stages, batch, known, .. } = chain;
         if let Some(name) = tensors::output_names(&output).iter().find(|n| known.iter().all(|k| k.info.name != **n)) {
@@ -167,21 +184,30 @@ impl Generator {
 }
 
 impl Stage {
+    fn fail(&self, what: &str) -> RuntimeError {
+        RuntimeError(format!("{}: {what}", self.file.display()))
+    }
+
     fn run<'a>(
         &self,
         sizes: &Sizes,
         faces: &[&FaceInput],
         known: impl Fn(&str) -> Option<&'a Tensor>,
     ) -> Result<Vec<Tensor>, RuntimeError> {
-        let fail = |e: String| RuntimeError(format!("{}: {e}", self.file.display()));
         let built: Vec<Tensor> = self
             .inputs
             .iter()
-            .map(|feed| tensors::input(&feed.source, feed.window, sizes, faces, &known).map_err(fail))
+            .map(|feed| {
+                tensors::input(&feed.source, feed.window, sizes, faces, &known).map_err(|what| self.fail(&what))
+            })
             .collect::<Result<_, _>>()?;
         let inputs: Vec<(&str, &Tensor)> = self.inputs.iter().map(|feed| feed.name.as_str()).zip(&built).collect();
         let names: Vec<&str> = self.outputs.iter().map(|(name, _)| name.as_str()).collect();
-        self.session.lock().run(&inputs, &names)
+        let made = self.session.lock().run(&inputs, &names)?;
+        if made.len() != names.len() {
+            return Err(self.fail(&format!("{} tensors came of the outputs {names:?}", made.len())));
+        }
+        Ok(made)
     }
 
     /// As `run`, only for faces whose pictures were not seen before.
@@ -206,6 +232,15 @@ impl Stage {
             let parts: HashMap<&str, Tensor> =
                 known.iter().map(|(name, tensor)| (*name, tensors::select(tensor, &wanted, faces.len()))).collect();
             let made = self.run(sizes, &chosen, |name| parts.get(name))?;
+            for ((name, _), tensor) in self.outputs.iter().zip(&made) {
+                if tensor.shape.first() != Some(&chosen.len()) {
+                    return Err(self.fail(&format!(
+                        "output \"{name}\" has the shape {:?}, but cache = true needs one entry for each of {} pictures",
+                        tensor.shape,
+                        chosen.len()
+                    )));
+                }
+            }
             let mut cache = cache.lock();
             for i in missing {
                 let Some(at) = wanted.iter().position(|&w| w == i) else { continue };
@@ -216,7 +251,11 @@ impl Stage {
             }
         }
         let answers: Vec<Arc<Vec<Tensor>>> = answers.into_iter().flatten().collect();
-        Ok((0..self.outputs.len()).map(|n| tensors::stack(answers.iter().map(|answer| &answer[n]))).collect())
+        let stacked = |(n, (name, _)): (usize, &(String, String))| {
+            let entries: Vec<&Tensor> = answers.iter().map(|answer| &answer[n]).collect();
+            tensors::stack(&entries).map_err(|what| self.fail(&format!("output \"{name}\" {what}")))
+        };
+        self.outputs.iter().enumerate().map(stacked).collect()
     }
 }
 
@@ -238,10 +277,8 @@ struct Known {
 }
 
 impl Chain {
-    fn add(&mut self, model: &Model, graph: &Graph, options: &Options) -> Result<(), RuntimeError> {
-        let file = runtime::choose(model, &graph.file.0, options.backend)?;
+    fn add(&mut self, graph: &Graph, session: SharedSession, file: PathBuf) -> Result<(), RuntimeError> {
         let fail = |what: String| RuntimeError(format!("{}: {what}", file.display()));
-        let session = runtime::open(&file, options)?;
         let (inputs, outputs) = {
             let session = session.lock();
             (session.inputs().to_vec(), session.outputs().to_vec())
@@ -274,6 +311,11 @@ impl Chain {
             if !matches!(source, Source::Constant { .. })
                 && let Some(Some(fixed)) = info.shape.first().copied()
             {
+                let shape = tensors::input_shape(&source, &self.sizes);
+                let most = MAX_BATCH.min(MAX_RUN / shape.into_iter().flatten().flatten().product::<usize>().max(1));
+                if fixed > most {
+                    return Err(fail(format!("input {info} has a batch of {fixed}, expected at most {most}")));
+                }
                 match self.batch {
                     Some(batch) if batch != fixed.max(1) => {
                         return Err(fail(format!(

@@ -218,4 +218,8 @@ fn chains_that_do_not_fit_are_explained() {
     let batches = [("encoder.toml", &*encoder), batches[1], batches[2]];
     let error = Folder::new("batches", CHAIN, batches).open("cpu").err().unwrap().0;
     assert!(error.contains("batch of 2") && error.contains("has 3"), "{error}");
+    let encoder = ENCODER.replace("[0, 3", "[65, 3");
+    let error = Folder::new("copies", CHAIN, [("encoder.toml", &*encoder), batches[1], batches[2]]).open("cpu").err();
+    let error = error.unwrap().0;
+    assert!(error.contains("has a batch of 65, expected at most 64"), "{error}");
 }

@@ -93,7 +93,7 @@ impl LipsyncGen {
         if let Some(rows) = &mut self.state.lock().rows
             && let Some(end) = rows.known_until()
         {
-            rows.forget(end - KEPT_FOR_LATE_FRAMES, loaded.reach);
+            rows.forget(end.saturating_sub(KEPT_FOR_LATE_FRAMES), loaded.reach);
         }
     }
 

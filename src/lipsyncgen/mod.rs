@@ -4,6 +4,8 @@
 
 mod cache;
 mod diagnosis;
+#[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
+pub(crate) mod fuzz;
 mod generator;
 mod imp;
 mod intake;

@@ -173,7 +173,7 @@ impl LipsyncGen {
     /// The moment at which a frame of running time `time` must leave, in a live pipeline.
     fn deadline(&self, time: i64, latency: gst::ClockTime) -> Option<Instant> {
         let now = self.obj().current_running_time()?.nseconds() as i64;
-        let left = time + latency.nseconds() as i64 - now;
+        let left = time.saturating_add_unsigned(latency.nseconds()).saturating_sub(now);
         Some(Instant::now() + Duration::from_nanos(left.max(0) as u64))
     }
 

@@ -121,8 +121,8 @@ fn join(names: &[impl std::ops::Deref<Target = str>], parts: &[&Tensor]) -> Resu
         }
     }
     let mut shape = first.shape.clone();
-    shape[1] = parts.iter().map(|part| part.shape[1]).sum();
-    let mut data = Vec::with_capacity(shape.iter().product());
+    shape[1] = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.shape[1]));
+    let mut data = Vec::with_capacity(parts.iter().map(|part| part.data.len()).sum());
     for entry in 0..shape[0] {
         for part in parts {
             let size = part.data.len() / shape[0];
@@ -146,18 +146,16 @@ pub fn select(tensor: &Tensor, indices: &[usize], batch: usize) -> Tensor {
     )
 }
 
-/// Entries, each a batch of one, as one tensor.
-pub fn stack<'a>(entries: impl Iterator<Item = &'a Tensor>) -> Tensor {
-    let (mut shape, mut data, mut count) = (Vec::new(), Vec::new(), 0);
-    for entry in entries {
-        shape.clone_from(&entry.shape);
-        data.extend_from_slice(&entry.data);
-        count += 1;
+/// Entries, each a batch of one, as one tensor. The error says which of them has another shape than the first.
+pub fn stack(entries: &[&Tensor]) -> Result<Tensor, String> {
+    let mut shape = entries.first().map_or_else(Vec::new, |first| first.shape.clone());
+    if let Some(other) = entries.iter().find(|entry| entry.shape != shape || shape.first() != Some(&1)) {
+        return Err(format!("has the shape {:?} for one picture, and {shape:?} for another", other.shape));
     }
     if let Some(batch) = shape.first_mut() {
-        *batch = count;
+        *batch = entries.len();
     }
-    Tensor { shape, data }
+    Ok(Tensor::new(shape, entries.iter().flat_map(|entry| &entry.data).copied().collect::<Vec<_>>()))
 }
 
 fn channels(color: Color) -> [usize; 3] {
@@ -365,6 +363,15 @@ mod tests {
             Generated::Image(patch) => assert_eq!(**patch, *face().crop),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn entries_are_stacked_where_they_are_alike() {
+        let entry = |width: usize| Tensor::new([1, width], vec![width as f32; width]);
+        assert_eq!(stack(&[&entry(2), &entry(2)]), Ok(Tensor::new([2, 2], vec![2.0; 4])));
+        let error = stack(&[&entry(2), &entry(3)]).unwrap_err();
+        assert!(error.contains("[1, 3] for one picture, and [1, 2]"), "{error}");
+        assert!(stack(&[&Tensor::new([], vec![1.0])]).is_err());
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::model::manifest::{End, Rows};
 
 const SECOND: i128 = 1_000_000_000;
 
+/// Rows are numbered up to this: three thousand years of them at 100,000 a second.
+const MOST_ROWS: i64 = 1 << 53;
+
 /// The rows known so far.
 #[derive(Debug)]
 pub struct RowStore {
@@ -70,12 +73,16 @@ impl RowStore {
     /// Appends whole rows, the first of which is the `offset`-th of its stretch. It belongs to `time`, or that is when the
     /// sound begins. A new stretch begins where `discont` says so or the rows do not continue.
     pub fn push(&mut self, time: i64, offset: i64, discont: bool, silent: bool, rows: &[f32]) {
+        if rows.len() < self.width {
+            return;
+        }
         self.ended = false;
-        let offset = offset - self.beyond;
+        // What a buffer says of itself may be anything.
+        let offset = offset.clamp(0, MOST_ROWS) - self.beyond;
         let continues = self.stretches.back().is_some_and(|s| s.end(self.width) == offset);
         if discont || !continues {
             let origin = offset.max(0);
-            let anchor = time - self.duration(origin);
+            let anchor = time.saturating_sub(self.duration(origin));
             self.stretches.push_back(Stretch {
                 anchor,
                 first: offset,
@@ -137,7 +144,7 @@ impl RowStore {
     /// Where the rows known so far end.
     pub fn known_until(&self) -> Option<i64> {
         let stretch = self.stretches.back()?;
-        Some(stretch.anchor + self.duration(stretch.end(self.width)))
+        Some(stretch.anchor.saturating_add(self.duration(stretch.end(self.width))))
     }
 
     /// Whether there is a voice at `time`, and whether there will be one while a window of it lasts, as far as that is known.
@@ -173,8 +180,10 @@ impl RowStore {
         let width = self.width;
         if let Some(stretch) = self.stretches.front_mut() {
             // `clamp` and `edge` reach back at the end: keep a whole window before the frame.
-            let group = rows.rate.map_or(0, |rate| self.rate.0.div_ceil(self.rate.1 * rate));
-            let keep_from = index - i64::from(rows.before.max(rows.count) + group);
+            let group = rows
+                .rate
+                .map_or(0, |rate| u64::from(self.rate.0).div_ceil(u64::from(self.rate.1) * u64::from(rate)) as i64);
+            let keep_from = index - i64::from(rows.before.max(rows.count)) - group;
             let drop = (keep_from - stretch.first).clamp(0, stretch.len(width) - 1);
             stretch.rows.drain(..drop as usize * width);
             stretch.silent.drain(..drop as usize);
@@ -205,7 +214,8 @@ impl RowStore {
     }
 
     fn duration(&self, rows: i64) -> i64 {
-        (i128::from(rows) * i128::from(self.rate.1) * SECOND / i128::from(self.rate.0)) as i64
+        let ns = i128::from(rows) * i128::from(self.rate.1) * SECOND / i128::from(self.rate.0);
+        i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX })
     }
 }
 
@@ -328,6 +338,26 @@ mod tests {
         assert_eq!(store.voice(300 * MS, rows), None);
         store.forget(140 * MS, rows);
         assert_eq!(store.voice(140 * MS, rows), Some([false, false]));
+    }
+
+    /// What a buffer says of itself, and what a manifest may ask for, at its worst.
+    #[test]
+    fn absurd_rows_and_times_are_taken() {
+        let slow = Rows { rate: Some(512), ..rows(3, 4, End::Clamp) };
+        for offset in [i64::MIN, -1, 0, i64::MAX] {
+            for time in [i64::MIN, -1, i64::MAX] {
+                let mut store = RowStore::new(1, (4000, 1 << 23), 10_000);
+                store.push(time, offset, false, false, &[]);
+                assert_eq!(store.held(), 0);
+                store.push(time, offset, false, false, &[1.0; 9]);
+                store.push(time, offset.saturating_add(9), false, false, &[2.0; 9]);
+                for at in [i64::MIN, 0, i64::MAX] {
+                    store.forget(at, slow);
+                    assert_eq!(store.is_ready(at, slow), store.window(at, slow) != Window::Wait);
+                }
+                assert!(store.known_until().is_some());
+            }
+        }
     }
 
     #[test]

@@ -12,9 +12,16 @@ use crate::pixels::GrayImage;
 /// The longest side that a picture of weights may have; more is a mistake, or malice.
 const MAX_SIDE: u32 = 4096;
 
+/// A picture of that size takes half of this, without any compression.
+const MAX_BYTES: u64 = 32 << 20;
+
 /// The grey picture in `file`, with 1, 2, 4 or 8 bits per pixel stretched over 0..255. The error says what is wrong with it.
 pub fn read(file: &Path) -> Result<GrayImage, String> {
     let opened = File::open(file).map_err(|e| e.to_string())?;
+    let bytes = opened.metadata().map_err(|e| e.to_string())?.len();
+    if bytes > MAX_BYTES {
+        return Err(format!("expected a grey PNG picture of at most {MAX_BYTES} bytes, found {bytes} bytes"));
+    }
     let broken = |e: png::DecodingError| format!("expected a grey PNG picture, found: {e}");
     let limits = Limits { bytes: 2 * (MAX_SIDE * MAX_SIDE) as usize };
     let mut decoder = Decoder::new_with_limits(BufReader::new(opened), limits);
@@ -85,6 +92,9 @@ pub mod tests {
         let text = std::env::temp_dir().join(format!("lipsync-{}-text.png", std::process::id()));
         std::fs::write(&text, "not a picture").unwrap();
         error(text, "found: ");
+        let sparse = write("sparse", [1, 1], ColorType::Grayscale, BitDepth::Eight, &[1]);
+        File::options().write(true).open(&sparse).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        error(sparse, "of at most 33554432 bytes, found 33554433");
         let cut = write("cut", [64, 64], ColorType::Grayscale, BitDepth::Eight, &[77; 4096]);
         let whole = std::fs::read(&cut).unwrap();
         std::fs::write(&cut, &whole[..whole.len() - 30]).unwrap();

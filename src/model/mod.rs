@@ -2,6 +2,9 @@
 //! A lip-sync model: a folder with a `model.toml`, and how elements find and share it.
 
 mod context;
+pub(crate) mod folder;
+#[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
+pub(crate) mod fuzz;
 mod gray_png;
 mod lookup;
 pub mod manifest;
@@ -18,14 +21,15 @@ pub use lookup::{find_folder, set_plugin_file};
 pub use manifest::Manifest;
 pub use values::Name;
 
+use self::folder::Fault;
 use self::manifest::Blend;
 use crate::pixels::GrayImage;
 
 /// The model used where none is named.
 pub const DEFAULT_MODEL: &str = "mouthwarp";
 
-/// Nobody writes a manifest this long; a larger file is something else.
-const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// The manifest's file in a model's folder.
+const FILE: &str = "model.toml";
 
 /// A model's folder and its checked manifest. The graphs are opened by the runtime, and shared there.
 #[derive(Debug, PartialEq)]
@@ -66,16 +70,16 @@ impl Model {
         // The same folder is the same model, by whatever path it was named.
         let folder = find_folder(spec)?;
         let folder = folder.canonicalize().unwrap_or(folder);
-        let file = folder.join("model.toml");
-        let read =
-            |e: std::io::Error| ModelError::NotFound(format!("model \"{spec}\": cannot read {}: {e}", file.display()));
-        let size = std::fs::metadata(&file).map_err(read)?.len();
-        if size > MAX_MANIFEST_BYTES {
-            return Err(ModelError::Invalid(format!("{}: {size} bytes are not a manifest", file.display())));
-        }
-        let text = std::fs::read_to_string(&file).map_err(read)?;
-        let manifest: Manifest =
-            toml::from_str(&text).map_err(|e| ModelError::Invalid(format!("{}: {e}", file.display())))?;
+        let file = folder.join(FILE);
+        let manifest = match folder::file(&folder, FILE) {
+            Ok(real) => folder::read(&real),
+            Err(Fault::Missing(e)) => {
+                let text = format!("model \"{spec}\": cannot read {}: {e}", file.display());
+                return Err(ModelError::NotFound(text));
+            }
+            Err(fault) => Err(fault.to_string()),
+        };
+        let manifest = manifest.map_err(|what| ModelError::Invalid(format!("{}: {what}", file.display())))?;
         let model = Self { folder, manifest };
         model.check_files()?;
         Ok(Arc::new(model))
@@ -85,15 +89,14 @@ impl Model {
         if self.manifest.lipsyncgen.graph.is_empty() {
             return Err(self.invalid("[lipsyncgen] needs at least one [[lipsyncgen.graph]]"));
         }
+        self.manifest.check().map_err(|what| self.invalid(&what))?;
         for graph in &self.manifest.lipsyncgen.graph {
             self.first_file(&graph.file.0, "any backend", |_| true)?;
         }
         if let Some(encoder) = &self.manifest.audiofeatures.encoder {
             self.first_file(&encoder.files, "any backend", |_| true)?;
         }
-        let facepaste = &self.manifest.facepaste;
-        facepaste.check(&self.manifest.lipsyncgen.output).map_err(|what| self.invalid(&what))?;
-        match &facepaste.blend {
+        match &self.manifest.facepaste.blend {
             Some(Blend::Mask { file, .. }) => self.gray_png(file).map(|_| ()),
             Some(Blend::Parsing(parsing)) => self.file(&parsing.file).map(|_| ()),
             _ => Ok(()),
@@ -102,7 +105,7 @@ impl Model {
 
     /// An error about the manifest.
     fn invalid(&self, what: &str) -> ModelError {
-        ModelError::Invalid(format!("{}: {what}", self.folder.join("model.toml").display()))
+        ModelError::Invalid(format!("{}: {what}", self.folder.join(FILE).display()))
     }
 
     /// The grey PNG picture of that name; see [`Model::file`].
@@ -123,36 +126,21 @@ impl Model {
         }
         Err(missing.unwrap_or_else(|| {
             let names: Vec<&str> = files.iter().map(|name| &**name).collect();
-            ModelError::Invalid(format!(
-                "{}: none of the files {names:?} is for {whose}",
-                self.folder.join("model.toml").display()
-            ))
+            self.invalid(&format!("none of the files {names:?} is for {whose}"))
         }))
     }
 
     /// The path of a file that the manifest names. It must exist and lie inside the model's folder.
     pub fn file(&self, name: &str) -> Result<PathBuf, ModelError> {
-        let path = self.folder.join(name);
-        let inside = Path::new(name).components().all(|c| matches!(c, std::path::Component::Normal(_)));
-        let escaped = || {
-            ModelError::Invalid(format!(
-                "{}: file = \"{name}\" leads out of the model's folder",
-                self.folder.join("model.toml").display()
-            ))
-        };
-        if !inside {
-            return Err(escaped());
-        }
-        let missing = |e: std::io::Error| {
-            ModelError::NotFound(format!(
+        folder::file(&self.folder, name).map_err(|fault| match fault {
+            Fault::Outside => self.invalid(&format!("file = \"{name}\" leads out of the model's folder")),
+            Fault::NoFile => self.invalid(&format!("file = \"{name}\" is no regular file")),
+            Fault::Missing(e) => ModelError::NotFound(format!(
                 "model \"{}\": {} is missing ({e}); the model's README says how to get or make it",
                 &*self.manifest.name,
-                path.display()
-            ))
-        };
-        // A link may lead out of the folder as well.
-        let real = path.canonicalize().map_err(missing)?;
-        if real.starts_with(&self.folder) { Ok(real) } else { Err(escaped()) }
+                self.folder.join(name).display()
+            )),
+        })
     }
 
     /// Numbers in a feature row and rows per second, as negotiated in caps.

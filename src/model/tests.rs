@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
+use std::path::PathBuf;
+
 use super::manifest::*;
 use super::values::Length;
+use super::{Model, ModelError};
 
 const WAV2LIP: &str = r#"
 name = "wav2lip"
@@ -83,6 +86,14 @@ fn mistakes_name_the_key_and_the_line() {
         ("f-max = 7600", "f-max = 9000", "f-max = 9000", 4),
         ("power = 1", "power = 3", "3: expected a whole number from 1 to 2", 19),
         ("floor = 1e-5", "floor = 0", "level.floor", 4),
+        ("min-db = -100", "min-db = -1e-38", "expected a number from -1000.0 to -1.0", 4),
+        ("ref-db = 20", "ref-db = 1e38", "expected a number from -1000.0 to 1000.0", 4),
+        (
+            "hop-length = 200",
+            "hop-length = 15",
+            "hop-length = 15: expected 16 or more, for at most 1000 rows a second",
+            4,
+        ),
         ("range = [-4, 4] }", "range = [4, -4] }", "level.range", 4),
         ("size = [96, 96]", "size = [96]", "length", 22),
         ("size = [96, 96]", "size = [96, 4]", "4: expected a whole number from 8 to 2048", 22),
@@ -108,12 +119,20 @@ fn mistakes_name_the_key_and_the_line() {
         ("mask = {", "std = [0, 1, 1]\nmask = {", "`std` of three above 0", 29),
         ("layout = \"nchw\"\nrange = [0, 1]", "layout = \"nchw\"\nrange = [1, 0]", "[1, 0]: expected [low, high]", 38),
         ("file = \"wav2lip.onnx\"", "file = []", "empty list", 27),
+        ("name = \"mel\"", "name = \"m\\u0000l\"", "\"m\\0l\": expected a text without control characters", 30),
         ("file = \"wav2lip.onnx\"", "file = \"wav2lip.onnx\"\ncache = true", "takes features", 27),
         ("file = \"wav2lip.onnx\"", "file = \"wav2lip.onnx\"\noutputs = { a = \"c\", b = \"c\" }", "\"c\" twice", 27),
         (
             "[lipsyncgen.output]",
             "[[lipsyncgen.graph.input]]\nname = \"t\"\nfrom = \"constant\"\n[lipsyncgen.output]",
             "needs `value`",
+            29,
+        ),
+        (
+            "[lipsyncgen.output]",
+            "[[lipsyncgen.graph.input]]\nname = \"t\"\nfrom = \"constant\"\nvalue = 0\nshape = [1000000, 1000000, 1000000, 1000000]\n\
+             [lipsyncgen.output]",
+            "of input \"t\": expected axes that hold at most 33554432 numbers",
             29,
         ),
         (
@@ -235,6 +254,8 @@ fn mistakes_in_an_encoder_name_the_key() {
             "rate = \"30/1\"",
             "rate = 30/1: expected the rate of the front's rows, 16000/1, or a whole part",
         ),
+        ("rate = 50", "rate = \"1/3\"", "rate = 1/3: expected an answer every 32080 front rows or more often"),
+        ("rate = 50", "rate = 1\nbeyond = 1000", "beyond = 1000: expected at most 524"),
         ("window = 32080", "window = \"hann\"", "expected a number of front rows"),
         ("window = 32080", "window = 0", "0: expected a whole number from 1"),
         ("window = 32080", "window = 16400", "context = [8000, 8400] leaves no answer"),
@@ -262,4 +283,107 @@ fn mistakes_in_an_encoder_name_the_key() {
     let plain = "kind = \"fbank\"\nid = \"x\"\nsample-rate = 16000";
     assert!(section(&format!("{plain}\nwindow = 300")).unwrap_err().contains("\"povey\", \"hann\" or \"hamming\""));
     assert!(section(&plain.replace("id = \"x\"", "")).unwrap_err().contains("`id`"));
+}
+
+#[test]
+fn a_window_of_hours_is_refused() {
+    let hours = ENCODER
+        .replace("kind = \"waveform\"", "kind = \"fbank\"")
+        .replace("\"nr\"", "\"nrw\"")
+        .replace("window = 32080", "window = 100000");
+    let error = section(&hours).unwrap_err();
+    assert!(error.contains("window = 100000 rows are 8000000 numbers from 1000 s of sound: expected"), "{error}");
+}
+
+/// Each section may be right by itself.
+#[test]
+fn inputs_that_take_too_much_or_another_shape_are_named() {
+    let check = |right: &str, wrong: &str| toml::from_str::<Manifest>(&WAV2LIP.replace(right, wrong)).unwrap().check();
+    assert_eq!(check("", ""), Ok(()));
+    let faces = format!("\"masked\", {}", "\"face\", ".repeat(1300));
+    for (right, wrong, words) in [
+        (
+            "layout = \"n1wr\"",
+            "layout = \"n1wr\"\nshape = [3, 5]",
+            "shape = [3, 5] of input \"mel\": expected axes that hold rows.count = 16 rows of 80 numbers",
+        ),
+        (
+            "count = 16",
+            "count = 802",
+            "before = 0, count = 802 reach 11 s beyond the frame's time, expected at most 10 s",
+        ),
+        ("\"masked\", \"face\"", &faces, "\"faces\": with those before it, the inputs hold 35971328 numbers"),
+    ] {
+        let error = check(right, wrong).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
+    let mut manifest = toml::from_str::<Manifest>(&WAV2LIP.replace("count = 16", "count = 33")).unwrap();
+    manifest.audiofeatures = section(&ENCODER.replace("width = 1024", "width = 1048576")).unwrap();
+    let error = manifest.check().unwrap_err();
+    assert!(error.contains("count = 33 rows of 1048576 numbers: expected at most 33554432"), "{error}");
+}
+
+/// A model's folder that is gone when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("lipsync-model-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("model.toml"), WAV2LIP).unwrap();
+        std::fs::write(folder.join("wav2lip.onnx"), "").unwrap();
+        Self(folder)
+    }
+
+    fn open(&self) -> Result<std::sync::Arc<Model>, ModelError> {
+        Model::open(self.0.to_str().unwrap())
+    }
+
+    /// What is said where something else lies in the place of a file.
+    fn error(&self, file: &str, put: impl FnOnce(&std::path::Path)) -> String {
+        let (path, aside) = (self.0.join(file), self.0.join("aside"));
+        std::fs::rename(&path, &aside).unwrap();
+        put(&path);
+        let error = self.open().unwrap_err().to_string();
+        let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
+        std::fs::rename(aside, path).unwrap();
+        error
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn only_regular_files_inside_the_folder_are_read() {
+    use std::os::unix::fs::symlink;
+    let (folder, other) = (Folder::new("folder"), Folder::new("other"));
+    folder.open().unwrap();
+    for file in ["model.toml", "wav2lip.onnx"] {
+        let said = |error: String, words: &str| assert!(error.contains(file) && error.contains(words), "{error}");
+        let link = folder.error(file, |path| symlink(other.0.join(file), path).unwrap());
+        said(link, "leads out of the");
+        said(folder.error(file, |path| std::fs::create_dir(path).unwrap()), "is no regular file");
+        let pipe = folder.error(file, |path| {
+            assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        });
+        said(pipe, "is no regular file");
+        said(folder.error(file, |_| ()), "No such file");
+    }
+    let long = folder.error("model.toml", |path| std::fs::write(path, "#".repeat((1 << 20) + 1)).unwrap());
+    assert!(long.contains("model.toml: expected at most 1048576 bytes of text"), "{long}");
+    let nul = folder.error("model.toml", |path| std::fs::write(path, "name = \"a\0b\"").unwrap());
+    assert!(nul.contains("line 1") && !nul.contains('\0'), "{nul}");
+    let device = folder.error("model.toml", |path| symlink("/dev/zero", path).unwrap());
+    assert!(device.contains("leads out of the folder"), "{device}");
+    // A link inside is as good as the file.
+    std::fs::rename(folder.0.join("wav2lip.onnx"), folder.0.join("real.onnx")).unwrap();
+    symlink("real.onnx", folder.0.join("wav2lip.onnx")).unwrap();
+    folder.open().unwrap();
+    for name in ["../other/wav2lip.onnx", "/etc/passwd", "real.onnx/../../x", "real.onnx/x"] {
+        assert!(folder.open().unwrap().file(name).is_err(), "{name}");
+    }
 }

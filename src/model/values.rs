@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Range {
     }
 }
 
-/// A text that is not empty.
+/// A text that is not empty and can be shown: without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
@@ -72,6 +72,10 @@ impl<'de> Deserialize<'de> for Name {
         let text = String::deserialize(deserializer)?;
         if text.trim().is_empty() {
             return Err(D::Error::custom("expected a text that is not empty"));
+        }
+        // Names stand in caps and messages.
+        if text.contains(char::is_control) {
+            return Err(D::Error::custom(format!("{text:?}: expected a text without control characters")));
         }
         Ok(Self(text))
     }

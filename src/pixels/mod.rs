@@ -10,6 +10,8 @@
 mod canvas;
 mod color;
 mod crop;
+#[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
+pub(crate) mod fuzz;
 mod layout;
 mod luma;
 mod resample;

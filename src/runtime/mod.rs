@@ -37,7 +37,8 @@ impl Tensor {
     /// `data` must hold as many values as `shape` says.
     pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
         let shape = shape.into();
-        debug_assert_eq!(shape.iter().product::<usize>(), data.len());
+        // An axis of length 0 may stand beside any others.
+        debug_assert_eq!(shape.iter().fold(1usize, |product, axis| product.saturating_mul(*axis)), data.len());
         Self { shape, data }
     }
 }

@@ -14,6 +14,9 @@ use serde::Deserialize;
 
 use super::{Element, Options, RuntimeError, Session, Tensor, TensorInfo};
 
+/// Of a tensor.
+const MAX_NUMBERS: usize = 1 << 24;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Graph {
@@ -54,6 +57,11 @@ impl TestSession {
         let fail = |what: &dyn std::fmt::Display| RuntimeError(format!("{}: {what}", file.display()));
         let text = std::fs::read_to_string(file).map_err(|e| fail(&e))?;
         let graph: Graph = toml::from_str(&text).map_err(|e| fail(&e))?;
+        let mut tensors = graph.inputs.iter().chain(&graph.outputs);
+        let size = |info: &Info| info.shape.iter().fold(1usize, |size, &axis| size.saturating_mul(axis.max(1)));
+        if let Some(info) = tensors.find(|info| info.shape.is_empty() || size(info) > MAX_NUMBERS) {
+            return Err(fail(&format!("{}: expected 1 to {MAX_NUMBERS} numbers with a batch axis", info.name)));
+        }
         let infos = |list: Vec<Info>| {
             list.into_iter()
                 .map(|i| TensorInfo {

@@ -41,6 +41,14 @@ pub struct Manifest {
     pub facepaste: FacePaste,
 }
 
+impl Manifest {
+    /// What no section can know of itself: whether it fits the others. The error names the key that does not.
+    pub fn check(&self) -> Result<(), String> {
+        self.lipsyncgen.check(&self.audiofeatures, self.facecrop.size)?;
+        self.facepaste.check(&self.lipsyncgen.output)
+    }
+}
+
 /// Order of the colours in a tensor.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Default)]
 #[serde(rename_all = "kebab-case")]

@@ -7,8 +7,15 @@ use serde::de::{Deserializer, Error, Visitor};
 use super::super::super::values::{Checked, Fraction, Name, OneOrMany};
 use super::*;
 
-/// A window of one run may hold this many numbers: 30 s of sound at 192 kHz, and more than any network is meant for.
+/// A window of one run may hold this many numbers: more than any network is meant for. What stands in for sound beyond its ends
+/// may hold so many numbers and samples.
 const MAX_WINDOW: usize = 1 << 23;
+
+/// Seconds of sound in a window: all that follows waits for it.
+const MAX_SECONDS: usize = 60;
+
+/// Rows that are computed each second. Speech has no more to tell, and each costs a Fourier transform.
+const MAX_ROWS: u32 = 1000;
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
@@ -268,7 +275,7 @@ impl Section {
             preemphasis: self.preemphasis.map_or(0.0, |p| p.0),
             n_fft: n_fft as usize,
             win_length: win_length as usize,
-            hop_length: self.hop_length.ok_or_else(|| self.needs("hop-length"))?.0 as usize,
+            hop_length: hop(self.hop_length.ok_or_else(|| self.needs("hop-length"))?.0, sample_rate)?,
             center: self.center.ok_or_else(|| self.needs("center"))?,
             n_mels: self.n_mels.ok_or_else(|| self.needs("n-mels"))?.0 as usize,
             mel_scale: self.mel_scale.ok_or_else(|| self.needs("mel-scale"))?,
@@ -295,7 +302,7 @@ impl Section {
             sample_rate,
             preemphasis: self.preemphasis.map_or(0.97, |p| p.0),
             win_length: self.win_length.map_or(400, |w| w.0 as usize),
-            hop_length: self.hop_length.map_or(160, |h| h.0 as usize),
+            hop_length: hop(self.hop_length.map_or(160, |h| h.0), sample_rate)?,
             window,
             n_mels: self.n_mels.map_or(80, |n| n.0 as usize),
             f_min,
@@ -322,12 +329,12 @@ impl Section {
         if files.is_empty() {
             return Err("file = []: expected a file's name, or a list of some".into());
         }
-        let Rate(rows, seconds) = self.rate.ok_or_else(|| need("rate"))?;
+        let Rate(rows, per) = self.rate.ok_or_else(|| need("rate"))?;
         // Front rows per answer, as a fraction.
-        let stride = (u64::from(front.sample_rate()) * u64::from(seconds), front.hop() as u64 * u64::from(rows));
+        let stride = (u64::from(front.sample_rate()) * u64::from(per), front.hop() as u64 * u64::from(rows));
         if stride.0 % stride.1 != 0 {
             return Err(format!(
-                "rate = {rows}/{seconds}: expected the rate of the front's rows, {}/{}, or a whole part of it",
+                "rate = {rows}/{per}: expected the rate of the front's rows, {}/{}, or a whole part of it",
                 front.sample_rate(),
                 front.hop()
             ));
@@ -357,8 +364,25 @@ impl Section {
             (NormaliseName::None, _) => Normalise::None,
             (NormaliseName::MeanVariance, _) => Normalise::MeanVariance,
         };
-        if window.saturating_mul(front.width()) > MAX_WINDOW {
-            return Err(format!("window = {window} rows of {} numbers are more than {MAX_WINDOW}", front.width()));
+        let numbers = window.saturating_mul(front.width());
+        let seconds = window.saturating_mul(front.hop()).div_ceil(front.sample_rate() as usize);
+        if numbers > MAX_WINDOW || seconds > MAX_SECONDS {
+            return Err(format!(
+                "window = {window} rows are {numbers} numbers from {seconds} s of sound: expected at most {MAX_WINDOW} from \
+                 {MAX_SECONDS} s"
+            ));
+        }
+        let stride = stride.0 / stride.1;
+        if stride > window as u64 {
+            return Err(format!(
+                "rate = {rows}/{per}: expected an answer every {window} front rows or more often, as window = {window}, found one \
+                 every {stride}"
+            ));
+        }
+        let beyond = self.beyond.map_or(0, |rows| rows.0 as usize);
+        let most = MAX_WINDOW / (stride as usize * front.hop().max(front.width()));
+        if beyond > most {
+            return Err(format!("beyond = {beyond}: expected at most {most}, as a row is of {stride} front rows"));
         }
         let encoder = Encoder {
             files,
@@ -370,9 +394,9 @@ impl Section {
             window,
             context,
             offset: offset.round() as usize,
-            stride: (stride.0 / stride.1) as usize,
+            stride: stride as usize,
             pad: self.pad.unwrap_or_default(),
-            beyond: self.beyond.map_or(0, |rows| rows.0 as usize),
+            beyond,
             normalise,
         };
         if context[0] + context[1] >= window || encoder.used() == 0 {
@@ -383,6 +407,14 @@ impl Section {
         }
         Ok(encoder)
     }
+}
+
+fn hop(length: u32, sample_rate: u32) -> Result<usize, String> {
+    let least = sample_rate.div_ceil(MAX_ROWS);
+    if length < least {
+        return Err(format!("hop-length = {length}: expected {least} or more, for at most {MAX_ROWS} rows a second"));
+    }
+    Ok(length as usize)
 }
 
 fn band(f_min: f64, f_max: f64, sample_rate: u32) -> Result<(f32, f32), String> {
@@ -396,19 +428,20 @@ fn band(f_min: f64, f_max: f64, sample_rate: u32) -> Result<(f32, f32), String> 
 }
 
 fn check_level(level: &Level) -> Result<(), String> {
-    if !(level.floor > 0.0 && level.floor.is_finite()) {
-        return Err(format!("level.floor = {}: expected a number above 0", level.floor));
-    }
-    if !(level.add >= 0.0 && level.add.is_finite()) {
-        return Err(format!("level.add = {}: expected 0 or a number above it", level.add));
-    }
-    if !(level.min_db < 0.0 && level.min_db.is_finite() && level.ref_db.is_finite()) {
-        return Err(format!("level: expected min-db below 0 and a finite ref-db, found {level:?}"));
-    }
-    if let Some([low, high]) = level.range
-        && !(low < high && low.is_finite() && high.is_finite())
-    {
-        return Err(format!("level.range = [{low}, {high}]: expected [low, high]"));
+    let within = |key: &str, value: f32, low: f32, high: f32| match value {
+        _ if (low..=high).contains(&value) => Ok(()),
+        _ => Err(format!("level.{key} = {value}: expected a number from {low:?} to {high:?}")),
+    };
+    within("floor", level.floor, 1e-30, 1e30)?;
+    within("add", level.add, 0.0, 1e30)?;
+    within("ref-db", level.ref_db, -1000.0, 1000.0)?;
+    within("min-db", level.min_db, -1000.0, -1.0)?;
+    if let Some([low, high]) = level.range {
+        within("range", low, -1e6, 1e6)?;
+        within("range", high, -1e6, 1e6)?;
+        if low >= high {
+            return Err(format!("level.range = [{low}, {high}]: expected [low, high]"));
+        }
     }
     if level.range.is_none() && level.clip != Clip::Both {
         return Err("level.clip needs level.range, whose ends it is about".into());

@@ -3,7 +3,9 @@
 
 use serde::Deserialize;
 
-use super::super::super::values::{Checked, Name, OneOrMany, Range};
+use super::super::super::values::{Checked, Name, OneOrMany, Range, Size};
+use super::{AudioFeatures, MAX_NUMBERS};
+use crate::face_meta::LANDMARKS;
 
 /// One input tensor and what it is filled with. Tensors are converted to the element type that the graph asks for.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -58,6 +60,58 @@ pub enum End {
     Edge,
     /// The nearest whole window (the first or the last).
     Clamp,
+}
+
+/// Seconds of sound behind a frame's time that a model may wait for: meanwhile all frames are held.
+const MAX_AHEAD: usize = 10;
+
+impl Input {
+    /// How many numbers fill it for each face, as far as the manifest says; see [`super::LipsyncGen::check`].
+    pub(super) fn numbers(&self, features: &AudioFeatures, crop: Size) -> Result<usize, String> {
+        let row = features.width();
+        let numbers = match &self.source {
+            Source::Features { rows, shape, .. } => {
+                let (count, before) = (rows.count as usize, rows.before as usize);
+                if count.max(before) * row > MAX_NUMBERS {
+                    return Err(format!(
+                        "rows of input \"{}\": before = {before}, count = {count} rows of {row} numbers: expected at most {MAX_NUMBERS} \
+                         numbers",
+                        &*self.name
+                    ));
+                }
+                let (rate, hop) = (features.sample_rate() as usize, features.hop());
+                let after = count.saturating_sub(before + 1);
+                if after * hop > MAX_AHEAD * rate {
+                    return Err(format!(
+                        "rows of input \"{}\": before = {before}, count = {count} reach {} s beyond the frame's time, expected at most \
+                         {MAX_AHEAD} s",
+                        &*self.name,
+                        (after * hop).div_ceil(rate)
+                    ));
+                }
+                if let Some(shape) = shape
+                    && product(shape) != Some(count * row)
+                {
+                    return Err(format!(
+                        "shape = {shape:?} of input \"{}\": expected axes that hold rows.count = {count} rows of {row} numbers",
+                        &*self.name
+                    ));
+                }
+                count * row
+            }
+            Source::Landmarks => LANDMARKS * 2,
+            Source::Pictures { pictures, .. } => 3 * pictures.len() * crop.width * crop.height,
+            Source::Constant { value, .. } => value.len(),
+            Source::Earlier(_) => 0,
+        };
+        Ok(numbers)
+    }
+}
+
+/// How many numbers a tensor of that shape holds; `None` for more than [`MAX_NUMBERS`].
+fn product(shape: &[usize]) -> Option<usize> {
+    let product = shape.iter().try_fold(1usize, |product, axis| product.checked_mul(*axis));
+    product.filter(|numbers| *numbers <= MAX_NUMBERS)
 }
 
 /// Order of the axes after the batch, of which exactly one is `Rows` and one is `Width`.
@@ -224,7 +278,9 @@ impl RawInput {
         self.allow(&[Key::Value, Key::Shape])?;
         let name = &*self.name;
         let shape = self.shape.as_deref().map_or_else(Vec::new, numbers);
-        let count = shape.iter().product::<usize>();
+        let count = product(&shape).ok_or_else(|| {
+            format!("shape = {shape:?} of input \"{name}\": expected axes that hold at most {MAX_NUMBERS} numbers")
+        })?;
         let value = match self.value.as_ref() {
             None => return Err(format!("input \"{name}\" is from \"constant\" and needs `value`: a number or a list")),
             Some(Value::One(v)) => vec![*v; count],

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use self::input::*;
-use super::super::values::{Name, OneOrMany, Range};
-use super::Color;
+use super::super::values::{Name, OneOrMany, Range, Size};
+use super::{AudioFeatures, Color};
 
 /// Which graphs run, on which tensors.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -18,6 +18,29 @@ pub struct LipsyncGen {
     /// Run in this order; an input that no `from` feeds takes the earlier output of the same name.
     pub graph: Vec<Graph>,
     pub output: Output,
+}
+
+/// All inputs of a model together may take so many numbers (128 MiB) of each face; more than any network is meant for. So may
+/// the rows that a frame waits for.
+pub const MAX_NUMBERS: usize = 1 << 25;
+
+impl LipsyncGen {
+    /// `features`: what the rows are; `crop`: the pictures' size. The error names the input that asks for too much, or for
+    /// another shape than what fills it.
+    pub fn check(&self, features: &AudioFeatures, crop: Size) -> Result<(), String> {
+        let mut numbers = 0;
+        for input in self.graph.iter().flat_map(|graph| &graph.input) {
+            numbers += input.numbers(features, crop)?;
+            if numbers > MAX_NUMBERS {
+                return Err(format!(
+                    "[[lipsyncgen.graph.input]] \"{}\": with those before it, the inputs hold {numbers} numbers for each face, \
+                     expected at most {MAX_NUMBERS}",
+                    &*input.name
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
