@@ -191,17 +191,24 @@ begins=0
 first=$(about best_effort_timestamp_time)
 shorter "${first:-1e9}" "$(awk -v t="$begins" 'BEGIN { print t + 0.05 }')" || plain=true
 # HDR: its light in nits, then as a picture whose white is paper.
-case $(about color_transfer),$(about pix_fmt) in
+# And videoconvert leaves a full range as it is where only that is to change.
+case $(about color_transfer),$(about pix_fmt),$(about color_range) in
     smpte2084,* | arib-std-b67,*)
         plain=true
         filter+=,zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=mobius,zscale=t=bt709:m=bt709:r=tv
         ;;
-    *,*rgb* | *,*bgr* | *,gbr* | *,pal8) filter+=,scale=out_color_matrix=bt709:out_range=tv,setparams=colorspace=bt709 ;;
+    *,yuv*,pc | *,gray*,pc)
+        plain=true
+        filter+=,scale=out_range=tv
+        ;;
+    *,*rgb*,* | *,*bgr*,* | *,gbr*,* | *,pal8,*) filter+=,scale=out_color_matrix=bt709:out_range=tv,setparams=colorspace=bt709 ;;
 esac
 if $plain; then
-    # A still picture, whatever it says of its rate.
-    [ "$(ffprobe -v quiet -select_streams V:0 -show_entries packet=size -of csv=p=0 "$work/video" | wc -l)" -gt 1 ] || filter+=,fps=25
-    run ffmpeg -nostdin -v error -i "$work/video" -map V:0 -t "$audio_seconds" -vsync passthrough -enc_time_base -1 \
+    times=(-vsync passthrough -enc_time_base -1)
+    # One frame is a still picture, whatever is said of its rate.
+    [ "$(ffprobe -v quiet -select_streams V:0 -show_entries packet=size -of csv=p=0 "$work/video" | wc -l)" -gt 1 ] ||
+        times=(-frames:v 1 -r 25)
+    run ffmpeg -nostdin -v error -i "$work/video" -map V:0 -t "$audio_seconds" "${times[@]}" \
         -vf "$filter,format=yuv444p" -c:v libx264 -preset ultrafast -crf 4 -f mp4 "$unfinished/plain" 2> "$work/errors" ||
         fail "$video cannot be read: $(complaint)"
     ln -s -f -r -- "$unfinished/plain" "$work/video"
@@ -232,13 +239,11 @@ case $(about displaymatrix | sed 's/\\n/ /g' | awk '{ print sign($2) sign($3) si
     *) direction=identity ;;
 esac
 
-# What the numbers of its colours mean, as GStreamer takes them where nobody says it; and what it forgets: that a video's range is full.
+# What the numbers of its colours mean, which stays; where nobody says it, GStreamer goes by the height.
 case $(about color_space),$(about pix_fmt),$((height > 576)) in
-    bt470bg,* | smpte170m,* | unknown,yuv*,0) colour=bt601 full=1:4:5:1 ;;
-    *) colour=bt709 full=1:3:5:1 ;;
+    bt470bg,* | smpte170m,* | unknown,yuv*,0) colour=bt601 ;;
+    *) colour=bt709 ;;
 esac
-range=()
-[[ $(about color_range),$(about pix_fmt) != pc,yuv* ]] || range=('!' capssetter "caps=video/x-raw,colorimetry=$full")
 
 # A value in the syntax of pipelines.
 quoted() {
@@ -259,7 +264,7 @@ quoted() {
 # shellcheck disable=SC2054 # the commas belong to caps
 pipeline=(
     filesrc location="$work/video"
-    ! decodebin name=picture caps='video/x-raw(ANY)' expose-all-streams=false "${range[@]}"
+    ! decodebin name=picture caps='video/x-raw(ANY)' expose-all-streams=false
     ! videoconvert ! deinterlace fields=top
     ! videocrop right="$odd_columns" bottom="$odd_rows"
     ! videoscale add-borders=true

@@ -113,7 +113,7 @@ VIDEOS = [
     ("rgb.mkv", "H.264 in RGB", ff("-c:v libx264rgb -crf 5 -preset veryfast"), SAME),
     ("gbr16.mkv", "FFV1, 16 bits a colour", ff("-c:v ffv1 -pix_fmt gbrp16"), SAME),
     ("mjpeg.avi", "MJPEG", ff(f"-vf {JFIF} -c:v mjpeg -q:v 2"), SAME),
-    ("theora.ogv", "Theora", ff("-vf scale=out_color_matrix=bt601 -c:v libtheora -q:v 9"), SAME),
+    ("theora.ogv", "Theora", ff("-c:v libtheora -q:v 9"), SAME),
     ("wmv2.wmv", "WMV", ff("-c:v wmv2 -q:v 2"), SAME),
     ("mpeg4.avi", "MPEG-4 with B-frames in AVI", ff("-c:v mpeg4 -bf 2 -q:v 2"), SAME),
     ("vp8.webm", "VP8", ff("-c:v libvpx -crf 5 -b:v 5M"), SAME),
