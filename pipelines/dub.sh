@@ -166,7 +166,7 @@ look
 # The sound is made plain: it begins at once, holes in it are silence, its samples are integers, which are never NaN or infinite.
 run ffmpeg -nostdin -v error -i "$work/audio" -map 0:a:0 \
     -af 'aresample=async=1:first_pts=0,aformat=channel_layouts=mono|stereo:sample_fmts=s16|s32' -f flac "$unfinished/sound" 2> "$work/errors" ||
-    fail "$audio cannot be read: $(complaint)"
+    fail "$audio cannot be read, is it damaged? $(complaint)"
 audio_seconds=$(seconds_of "$unfinished/sound" a:0)
 shorter 0 "$audio_seconds" || fail "$audio: the sound in it has no length"
 ln -s -r -- "$unfinished/sound" "$work/sound"
@@ -210,7 +210,7 @@ if $plain; then
         times=(-frames:v 1 -r 25)
     run ffmpeg -nostdin -v error -i "$work/video" -map V:0 -t "$audio_seconds" "${times[@]}" \
         -vf "$filter,format=yuv444p" -c:v libx264 -preset ultrafast -crf 4 -f mp4 "$unfinished/plain" 2> "$work/errors" ||
-        fail "$video cannot be read: $(complaint)"
+        fail "$video cannot be read, is it damaged? $(complaint)"
     ln -s -f -r -- "$unfinished/plain" "$work/video"
     look
 fi
