@@ -131,9 +131,9 @@ run() {
 work=$(mktemp -d)
 unfinished=$(mktemp -d "$out_folder/.dub-XXXXXX") || fail "$out_folder: cannot be written to"
 # Links with plain names: nothing needs quoting, whatever the files are called.
-ln -s "$(realpath -- "$video")" "$work/video"
-ln -s "$(realpath -- "$audio")" "$work/audio"
-ln -s "$(realpath -- "$unfinished")/muxed.mp4" "$work/muxed.mp4"
+ln -s -r -- "$video" "$work/video"
+ln -s -r -- "$audio" "$work/audio"
+ln -s -r -- "$unfinished/muxed.mp4" "$work/muxed.mp4"
 
 # --- What it is made of ------------------------------------------------------------------------------------------------
 
@@ -146,36 +146,104 @@ seconds_of() {
 }
 shorter() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
 
+# The first of ffmpeg's complaints, without the name of the part that has it.
+complaint() { sed 's/^\[[^]]*\] //;q' "$work/errors"; }
+
 damaged='this is not a media file, or a damaged one'
 ffprobe -v quiet "$work/video" || fail "$video: $damaged"
 ffprobe -v quiet "$work/audio" || fail "$audio: $damaged"
-size=$(ffprobe -v quiet -select_streams V:0 -show_entries stream=width,height,sample_aspect_ratio -of csv=p=0:s=x "$work/video" | awk 'NR == 1')
-[[ $size =~ ^[1-9][0-9]*x[1-9][0-9]* ]] || fail "$video: there is no picture in it"
+# What ffprobe says of the picture and of its first frame; about NAME prints one of these things.
+look() {
+    facts=$(ffprobe -v quiet -select_streams V:0 -read_intervals '%+#1' -of flat -show_entries "format=format_name,start_time:format_tags=major_brand:\
+stream=width,height,sample_aspect_ratio,pix_fmt,color_range,color_space,color_transfer:stream_tags=alpha_mode:stream_side_data=displaymatrix:frame=best_effort_timestamp_time:frame_side_data=displaymatrix" "$work/video")
+}
+about() { sed -n "s/^\(.*\.\)*$1=\"*\([^\"]*\)\"*$/\2/p" <<< "$facts" | sed -n 1p; }
+look
+[[ $(about width) =~ ^[1-9] ]] || fail "$video: there is no picture in it"
 [ -n "$(ffprobe -v quiet -select_streams a:0 -show_entries stream=index -of csv=p=0 "$work/audio")" ] ||
     fail "$audio: there is no sound in it"
-audio_seconds=$(seconds_of "$work/audio" a:0)
+
+# The sound is made plain: it begins at once, holes in it are silence, its samples are integers, which are never NaN or infinite.
+run ffmpeg -nostdin -v error -i "$work/audio" -map 0:a:0 \
+    -af 'aresample=async=1:first_pts=0,aformat=channel_layouts=mono|stereo:sample_fmts=s16|s32' -f flac "$unfinished/sound" 2> "$work/errors" ||
+    fail "$audio cannot be read, is it damaged? $(complaint)"
+audio_seconds=$(seconds_of "$unfinished/sound" a:0)
 shorter 0 "$audio_seconds" || fail "$audio: the sound in it has no length"
+ln -s -r -- "$unfinished/sound" "$work/sound"
 video_seconds=$(seconds_of "$work/video" V:0)
 shorter 0 "$video_seconds" || fail "$video: there is not one frame in it: $damaged"
+
+# What GStreamer does not take, or does not show as players do, is made plain first: with hardly a loss, and no more than the voice needs.
+plain=false filter=setpts=PTS-STARTPTS,bwdif=send_frame:deint=interlaced
+# AVI has no times for B-frames, AVIF is an MP4 without tracks, and many formats of pictures have no decoder.
+case $(about format_name),$(about major_brand) in
+    png_pipe,* | jpeg_pipe,* | webp_pipe,*) ;;
+    avi,* | gif,* | *_pipe,* | *,avif) plain=true ;;
+esac
+case $(about pix_fmt) in
+    yuv???p | yuvj???p | yuva420p | yuv???p10le | nv12 | rgb24 | rgba | pal8) ;;
+    *) plain=true ;;
+esac
+[ -z "$(about alpha_mode)" ] || plain=true
+# A picture that does not begin at once, or not with a key frame: no frame is in the first packet then.
+begins=0
+[[ $(about format_name) != mpeg* ]] || begins=$(about format.start_time)
+first=$(about best_effort_timestamp_time)
+shorter "${first:-1e9}" "$(awk -v t="$begins" 'BEGIN { print t + 0.05 }')" || plain=true
+# HDR: its light in nits, then as a picture whose white is paper.
+# And videoconvert leaves a full range as it is where only that is to change.
+case $(about color_transfer),$(about pix_fmt),$(about color_range) in
+    smpte2084,* | arib-std-b67,*)
+        plain=true
+        filter+=,zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=mobius,zscale=t=bt709:m=bt709:r=tv
+        ;;
+    *,yuv*,pc | *,gray*,pc)
+        plain=true
+        filter+=,scale=out_range=tv
+        ;;
+    *,*rgb*,* | *,*bgr*,* | *,gbr*,* | *,pal8,*) filter+=,scale=out_color_matrix=bt709:out_range=tv,setparams=colorspace=bt709 ;;
+esac
+if $plain; then
+    times=(-vsync passthrough -enc_time_base -1)
+    # One frame is a still picture, whatever is said of its rate.
+    [ "$(ffprobe -v quiet -select_streams V:0 -show_entries packet=size -of csv=p=0 "$work/video" | wc -l)" -gt 1 ] ||
+        times=(-frames:v 1 -r 25)
+    run ffmpeg -nostdin -v error -i "$work/video" -map V:0 -t "$audio_seconds" "${times[@]}" \
+        -vf "$filter,format=yuv444p" -c:v libx264 -preset ultrafast -crf 4 -f mp4 "$unfinished/plain" 2> "$work/errors" ||
+        fail "$video cannot be read, is it damaged? $(complaint)"
+    ln -s -f -r -- "$unfinished/plain" "$work/video"
+    look
+fi
+
 if [ -z "$loop" ]; then
     if shorter "$video_seconds" "$audio_seconds"; then loop=pingpong; else loop=none; fi
 fi
-# Formats that GStreamer's decoders do not take as they are.
-case $(ffprobe -v quiet -show_entries format=format_name -of csv=p=0 "$work/video") in
-    gif | bmp_pipe | tiff_pipe)
-        run ffmpeg -nostdin -v error -i "$work/video" -an -c:v ffv1 -f matroska "$work/plain" 2> "$work/errors" ||
-            fail "$video: $(head -n 1 "$work/errors")"
-        mv -f "$work/plain" "$work/video"
-        ;;
-esac
 # H.264 halves the colour's resolution and wants even sizes.
-IFS=x read -r width height shape _ <<< "$size"
+width=$(about width) height=$(about height) shape=$(about sample_aspect_ratio)
 [[ $shape =~ ^[1-9][0-9]*:[1-9][0-9]*$ ]] || shape=1:1
 [ $((width < height ? width : height)) -ge 16 ] || fail "$video: $width×$height is too small, at least 16×16 is needed"
+[ $((width > height ? width : height)) -le 8192 ] || fail "$video: $width×$height is too large, at most 8192×8192 is possible; scale it down"
 odd_columns=$((width % 2)) odd_rows=$((height % 2))
 even_size="width=$((width - odd_columns)),height=$((height - odd_rows)),pixel-aspect-ratio=${shape/:/\/}"
 [ $((odd_columns + odd_rows)) -eq 0 ] ||
     say "$video: $width×$height is odd; the last column or row is left out ($((width - odd_columns))×$((height - odd_rows)))"
+# How it is turned: the signs of the matrix that players apply, of the file or of a JPEG's EXIF.
+case $(about displaymatrix | sed 's/\\n/ /g' | awk '{ print sign($2) sign($3) sign($6) sign($7) } function sign(x) { return x > 0 ? "+" : x < 0 ? "-" : "0" }') in
+    0+-0) direction=90r ;;
+    -00-) direction=180 ;;
+    0-+0) direction=90l ;;
+    -00+) direction=horiz ;;
+    +00-) direction=vert ;;
+    0++0) direction=ul-lr ;;
+    0--0) direction=ur-ll ;;
+    *) direction=identity ;;
+esac
+
+# What the numbers of its colours mean, which stays; where nobody says it, GStreamer goes by the height.
+case $(about color_space),$(about pix_fmt),$((height > 576)) in
+    bt470bg,* | smpte170m,* | unknown,yuv*,0) colour=bt601 ;;
+    *) colour=bt709 ;;
+esac
 
 # A value in the syntax of pipelines.
 quoted() {
@@ -197,10 +265,11 @@ quoted() {
 pipeline=(
     filesrc location="$work/video"
     ! decodebin name=picture caps='video/x-raw(ANY)' expose-all-streams=false
+    ! videoconvert ! deinterlace fields=top
     ! videocrop right="$odd_columns" bottom="$odd_rows"
-    ! videoconvert ! videoscale add-borders=true
-    ! "video/x-raw,format=I420,$even_size"
-    ! videoflip video-direction=auto
+    ! videoscale add-borders=true
+    ! "video/x-raw,format=I420,colorimetry=$colour,$even_size"
+    ! videoflip video-direction="$direction"
     ! avatarloop mode="$loop"
     ! queue
     ! facecrop ${detector:+detector="$(quoted "$detector")"}
@@ -213,9 +282,7 @@ pipeline=(
     ! progressreport name=progress silent=true do-query=false update-freq=1
     ! mp4mux name=mux trak-timescale=120000 ! filesink location="$work/muxed.mp4"
 
-    filesrc location="$work/audio"
-    ! decodebin name=voice caps='audio/x-raw(ANY)' expose-all-streams=false
-    ! audioconvert ! tee name=sound
+    filesrc location="$work/sound" ! flacparse ! flacdec ! tee name=sound
 
     sound. ! queue ! audioconvert ! audioresample ! audiofeatures ! lips.features
 
@@ -249,7 +316,7 @@ watch() {
 
 # The first error in what gst-launch-1.0 wrote to its standard error, in one line, with the name of the file it is about.
 essence() {
-    awk -v video="$video" -v audio="$audio" '
+    VIDEO=$video OUT=$out awk '
         /^(ERROR|WARNING): from element/ {
             if (text != "") exit
             wanted = /^ERROR/
@@ -269,8 +336,8 @@ essence() {
             if (text == "") { sub(/^[A-Z]*: /, "", other); print other; exit }
             # Our elements say everything in the message itself.
             if (detail != "" && element !~ /GstLipsync/) text = text " (" detail ")"
-            if (element ~ /GstDecodeBin:picture/) text = video ": " text
-            if (element ~ /GstDecodeBin:voice/) text = audio ": " text
+            if (element ~ /GstDecodeBin:picture/) text = ENVIRON["VIDEO"] ": " text
+            if (element ~ /GstFileSink/) text = ENVIRON["OUT"] ": " text
             print text
         }' "$1"
 }
@@ -280,7 +347,7 @@ say "$video speaks $audio (loop: $loop)"
 exec {messages}> >(watch)
 watcher=$!
 status=0
-run gst-launch-1.0 -m "${pipeline[@]}" 1>&"$messages" 2> "$work/errors" || status=$?
+run gst-launch-1.0 --no-fault -m "${pipeline[@]}" 1>&"$messages" 2> "$work/errors" || status=$?
 exec {messages}>&-
 face_found=true
 wait "$watcher" || face_found=false
@@ -298,9 +365,12 @@ rate=$(ffprobe -v quiet -select_streams a:0 -show_entries stream=sample_rate -of
     fail "nothing came of $video and $audio: damaged files, or too short a sound? LIPSYNC_VERBOSE=1 tells more"
 run ffmpeg -nostdin -v error -i "$work/muxed.mp4" -itsoffset "$(awk -v rate="$rate" 'BEGIN { printf "%.9f", -1024 / rate }')" \
     -i "$work/muxed.mp4" -map 0:v:0 -map 1:a:0 -c copy -movie_timescale "$rate" -movflags +faststart -f mp4 "$unfinished/whole.mp4" 2> "$work/errors" ||
-    fail "the sound and the picture could not be joined: $(head -n 1 "$work/errors")"
+    fail "the sound and the picture could not be joined: $(complaint)"
 
 # Whole is as long as the sound; without a loop, the picture may end before.
+out_seconds=$(seconds_of "$unfinished/whole.mp4" a:0)
+shorter "$(awk -v t="$audio_seconds" 'BEGIN { print t - 0.25 }')" "$out_seconds" ||
+    fail "the sound ends after $out_seconds s of $audio_seconds s: is $audio damaged?"
 out_seconds=$(seconds_of "$unfinished/whole.mp4" V:0)
 if shorter "$out_seconds" "$(awk -v t="$audio_seconds" 'BEGIN { print t - 0.25 }')"; then
     if [ "$loop" != none ] || shorter "$audio_seconds" "$video_seconds"; then

@@ -96,7 +96,7 @@ make_talker() {
     # everything is under way.
     # shellcheck disable=SC2034,SC2054 # for those who source this; the commas belong to caps
     talker=(
-        "${picture[@]}" ! videoconvert ! videoscale add-borders=true ! videorate
+        "${picture[@]}" ! videoconvert ! deinterlace fields=top ! videoscale add-borders=true ! videorate
         ! 'video/x-raw,format=I420,width=[16,8192,2],height=[16,8192,2],pixel-aspect-ratio=1/1,framerate=25/1' ! b.video_sink
 
         audiotestsrc is-live=true wave=silence ! 'audio/x-raw,rate=48000,channels=2' ! audiomixer name=voice sink_1::offset=1000000000

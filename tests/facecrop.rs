@@ -97,6 +97,20 @@ fn errors(frames: &[Frame], truth: &Truth) -> (Vec<f32>, f32) {
 }
 
 #[test]
+fn an_interlaced_picture_is_refused_in_words_and_taken_after_deinterlace() {
+    let source = "videotestsrc num-buffers=3 ! video/x-raw,format=I420,interlace-mode=";
+    for mode in ["interleaved", "mixed"] {
+        let (frames, messages) = run(&format!("{source}{mode} ! facecrop ! appsink name=out"));
+        let error = error(&messages).unwrap();
+        assert!(frames.is_empty() && error.contains(mode) && error.contains("deinterlace"), "{error}");
+    }
+    for rest in ["progressive", "interleaved ! deinterlace fields=top"] {
+        let (frames, messages) = run(&format!("{source}{rest} ! facecrop ! appsink name=out"));
+        assert_eq!((frames.len(), error(&messages)), (3, None));
+    }
+}
+
+#[test]
 fn mouths_are_found_in_every_clip() {
     for name in [
         "woman_outdoor_540x960_25fps_h264.mp4",

@@ -380,6 +380,18 @@ impl BaseTransformImpl for FaceCrop {
     fn set_caps(&self, incaps: &gst::Caps, _outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let info = gst_video::VideoInfo::from_caps(incaps)
             .map_err(|_| gst::loggable_error!(CAT, "cannot parse the caps {incaps}"))?;
+        if info.interlace_mode() != gst_video::VideoInterlaceMode::Progressive {
+            // The rows of two moments would be warped as those of one.
+            self.post_error_message(gst::error_msg!(
+                gst::StreamError::Format,
+                (
+                    "The picture is interlaced (interlace-mode={}), and only whole frames can be worked on; put \
+                     videoconvert ! deinterlace before it",
+                    info.interlace_mode().to_str()
+                )
+            ));
+            return Err(gst::loggable_error!(CAT, "interlaced: {incaps}"));
+        }
         let size = |info: &gst_video::VideoInfo| (info.width(), info.height());
         let resized = {
             let mut state = self.state.lock();
