@@ -117,6 +117,6 @@ pub fn open(model: &Model) {
 /// What the element does with a detector's folder.
 pub fn open_detector(folder: &Path) {
     if folder.join(landmarks::FILE).exists() {
-        let _ = folder.to_str().map(detector::open);
+        let _ = folder.to_str().map(|spec| detector::open(spec, &Cancel::default()));
     }
 }

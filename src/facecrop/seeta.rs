@@ -111,7 +111,7 @@ mod tests {
         let other = std::env::temp_dir().join(format!("lipsync-seeta-{}.bin", std::process::id()));
         for (bytes, words) in [(&bytes[..], "with the SHA-256 c4619d06"), (&bytes[1..], "found 1209903 bytes")] {
             std::fs::write(&other, bytes).unwrap();
-            let error = Seeta::open(&other).err().unwrap();
+            let error = Seeta::open(&other, &Cancel::default()).err().unwrap();
             assert!(error.contains("expected SeetaFace's own model") && error.contains(words), "{error}");
         }
         std::fs::remove_file(other).unwrap();

@@ -115,6 +115,6 @@ pub fn parse(u: &mut Unstructured) -> Result<()> {
 /// What the element does with a model.
 pub fn open(model: &Arc<Model>) {
     if super::blender::needs_files(&model.manifest.facepaste, super::Blend::Model) {
-        let _ = Blender::open(model.clone()).map(|blender| blender.is_of(model));
+        let _ = Blender::open(model.clone(), &Cancel::default()).map(|blender| blender.is_of(model));
     }
 }
