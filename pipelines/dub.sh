@@ -273,7 +273,7 @@ pipeline=(
     ! avatarloop mode="$loop"
     ! queue
     ! facecrop ${detector:+detector="$(quoted "$detector")"}
-    ! lipsyncgen name=lips on-audio-end=eos on-error=fail on-stall=error
+    ! lipsyncgen name=lips on-audio-end=eos on-error=fail on-stall=error stall-timeout=60000000000
     ${model:+model="$(quoted "$model")"} ${device:+device="$(quoted "$device")"}
     ! facepaste
     ! queue

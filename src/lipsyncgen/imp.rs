@@ -321,6 +321,31 @@ impl ElementImpl for LipsyncGen {
         TEMPLATES.as_ref()
     }
 
+    // Not the aggregator's create_new_pad: what that returns is expected to have no owner yet, and would never be freed.
+    fn request_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        _name: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<gst::Pad> {
+        let pad = {
+            let mut features = self.features.lock();
+            if template.name_template() != "features" || features.is_some() {
+                gst::warning!(CAT, imp = self, "there is one features pad only");
+                return None;
+            }
+            let pad = gst::PadBuilder::<gst_base::AggregatorPad>::from_template(template).name("features").build();
+            features.insert(pad).clone().upcast::<gst::Pad>()
+        };
+        let element = self.obj();
+        if element.src_pad().is_active() {
+            // Fails only while it is stopped, which makes it inactive anyway.
+            let _ = pad.set_active(true);
+        }
+        element.add_pad(&pad).ok()?;
+        Some(pad)
+    }
+
     fn release_pad(&self, pad: &gst::Pad) {
         let mut features = self.features.lock();
         if features.as_ref().is_some_and(|own| own.upcast_ref::<gst::Pad>() == pad) {
@@ -411,22 +436,6 @@ impl AggregatorImpl for LipsyncGen {
             // Nothing can be sent at a deadline. But the sound goes on.
             self.rows_due()
         }
-    }
-
-    fn create_new_pad(
-        &self,
-        template: &gst::PadTemplate,
-        _name: Option<&str>,
-        _caps: Option<&gst::Caps>,
-    ) -> Option<gst_base::AggregatorPad> {
-        let mut features = self.features.lock();
-        if template.name_template() != "features" || features.is_some() {
-            gst::warning!(CAT, imp = self, "there is one features pad only");
-            return None;
-        }
-        let pad = gst::PadBuilder::<gst_base::AggregatorPad>::from_template(template).name("features").build();
-        *features = Some(pad.clone());
-        Some(pad)
     }
 
     fn sink_event(&self, pad: &gst_base::AggregatorPad, event: gst::Event) -> bool {

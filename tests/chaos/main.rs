@@ -37,7 +37,7 @@ struct Options {
 
 /// `None` where other tests are meant.
 fn options() -> Option<Options> {
-    let mut options = Options { pipelines: 12, operations: 30, seed: 1, verbose: false };
+    let mut options = Options { pipelines: 8, operations: 30, seed: 1, verbose: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number =

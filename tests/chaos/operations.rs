@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What is done to a pipeline while it runs.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -161,25 +160,19 @@ fn caps(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
     // A clip that is repeated has one size.
     subject.provoked |= picture && subject.plan.endless;
     subject.sound_changed |= !picture;
-    if let (Some(filter), Ok(caps)) = (subject.pipeline.by_name(name), caps.parse::<gst::Caps>()) {
-        filter.set_property("caps", caps);
-    }
+    subject.switches[usize::from(!picture)].lock().caps = caps.parse().ok();
 }
 
+/// Unlinks a pad and links it again while nothing goes through it, as an application must.
 fn relink(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
-    let rude = rng.u32(0..5) == 0;
     let pads =
         [(&subject.crop, "src"), (&subject.generator, "src"), (&subject.paste, "src"), (&subject.features, "src")];
     let which = rng.usize(0..pads.len());
     let anew = which == 3 && !subject.plan.bin && rng.bool();
     let pause = Duration::from_millis(rng.u64(0..30));
     let (element, name) = pads[which];
-    let how = if rude { "at once" } else { "when it is idle" };
-    tell(format!(
-        "{}:{name} is unlinked {how}, for {pause:?}, {}",
-        element.name(),
-        if anew { "and gets another pad" } else { "and linked again" }
-    ));
+    let then = if anew { "gets another pad" } else { "is linked again" };
+    tell(format!("{}:{name} is unlinked for {pause:?} and {then}", element.name()));
     let Some(pad) = element.static_pad(name) else { return };
     // After a link, EOS is passed on with the next buffer only, which never comes.
     if subject.has_ended() {
@@ -187,44 +180,23 @@ fn relink(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
     }
     let generator = subject.generator.clone();
     let failed = subject.failed_links.clone();
-    let link = move |pad: &gst::Pad| {
-        let Some(peer) = pad.peer() else { return Ok(()) };
-        let _ = pad.unlink(&peer);
-        thread::sleep(pause);
-        let peer = match anew {
-            true => {
+    let done = AtomicBool::new(false);
+    pad.add_probe(gst::PadProbeType::IDLE, move |pad, _| {
+        if let Some(peer) = pad.peer().filter(|_| !done.swap(true, Ordering::Relaxed)) {
+            let _ = pad.unlink(&peer);
+            thread::sleep(pause);
+            let peer = if anew {
                 generator.release_request_pad(&peer);
                 generator.request_pad_simple("features")
-            }
-            false => Some(peer.clone()),
-        };
-        let peer = peer.ok_or((None, "no pad".to_string()))?;
-        pad.link(&peer).map(|_| ()).map_err(|why| (Some(peer), why.to_string()))
-    };
-    let not_again =
-        move |pad: &gst::Pad, why| failed.lock().push(format!("{} could not be linked again: {why}", pad.name()));
-    if rude {
-        subject.provoked = true;
-        subject.ledgers().for_each(|ledger| ledger.open());
-        if let Err((peer, why)) = link(&pad) {
-            // What came meanwhile was made for nobody, as other features; in READY that is over.
-            subject.set_state(State::Ready);
-            if peer.is_none_or(|peer| pad.link(&peer).is_err()) {
-                not_again(&pad, why);
+            } else {
+                Some(peer)
+            };
+            if let Some(Err(why)) = peer.map(|peer| pad.link(&peer)) {
+                failed.lock().push(format!("{} could not be linked again: {why}", pad.name()));
             }
         }
-        subject.ledgers().for_each(|ledger| ledger.close());
-    } else {
-        let done = Arc::new(AtomicU32::new(0));
-        pad.add_probe(gst::PadProbeType::IDLE, move |pad, _| {
-            if done.fetch_add(1, Ordering::Relaxed) == 0
-                && let Err((_, why)) = link(pad)
-            {
-                not_again(pad, why);
-            }
-            gst::PadProbeReturn::Remove
-        });
-    }
+        gst::PadProbeReturn::Remove
+    });
 }
 
 fn interrupt(subject: &Subject) {

@@ -98,11 +98,11 @@ impl Plan {
             generator += &format!(" latency={}", rng.u32(0..100_000_000));
         }
 
-        let (still, muxed) = (rng.u32(0..4) == 0, rng.u32(0..4) == 0);
+        let (still, muxed) = (!live && rng.u32(0..4) == 0, rng.u32(0..4) == 0);
         let caps = picture_caps(rng, muxed);
         let picture = if still {
             format!(
-                "filesrc location={faces} ! jpegdec ! imagefreeze name=picture is-live={live} ! videorate ! videoconvert ! videoscale"
+                "filesrc location={faces} ! jpegdec ! imagefreeze name=picture ! videorate ! videoconvert ! videoscale"
             )
         } else {
             format!("videotestsrc name=picture is-live={live} pattern={} horizontal-speed=3", rng.u32(0..26))

@@ -45,6 +45,9 @@ pub struct Subject {
 pub struct Switch {
     /// So many are GAP events instead.
     pub gaps: u32,
+    /// What the caps filter lets through from now on. Changed here, on the streaming thread: else a source may settle on what
+    /// the filter has just ceased to take.
+    pub caps: Option<gst::Caps>,
     /// The stream ends, until it is flushed or started anew.
     pub ends: bool,
 }
@@ -121,7 +124,17 @@ impl Subject {
         if down {
             self.ledgers().for_each(Ledger::open);
         }
+        let before = self.said.errors.lock().len();
         let result = self.pipeline.set_state(state);
+        if down {
+            // Some of GStreamer's elements, jpegdec for one, take it for an error that they are stopped while they negotiate.
+            let own = self.elements().iter().map(|element| element.name().to_string()).collect::<Vec<_>>();
+            let mut errors = self.said.errors.lock();
+            let during = errors.split_off(before);
+            errors.extend(
+                during.into_iter().filter(|error| own.iter().any(|name| error.starts_with(&format!("{name}:")))),
+            );
+        }
         if result.is_err() {
             // Elements keep the state they have got to.
             self.provoked = true;
@@ -153,9 +166,15 @@ fn put_behind(pad: &gst::Pad, switch: &Arc<Mutex<Switch>>) {
             info.flow_res = Err(gst::FlowError::Eos);
             return gst::PadProbeReturn::Handled;
         }
-        let (1.., Some(pts)) = (set.gaps, buffer.pts()) else { return gst::PadProbeReturn::Ok };
+        let pts = buffer.pts();
+        if let Some((caps, filter)) = set.caps.take().zip(pad.parent_element()) {
+            drop(set);
+            filter.set_property("caps", caps);
+            set = switch.lock();
+        }
+        let (1.., Some(pts)) = (set.gaps, pts) else { return gst::PadProbeReturn::Ok };
         set.gaps -= 1;
-        let gap = gst::event::Gap::builder(pts).duration(buffer.duration()).build();
+        let gap = gst::event::Gap::builder(pts).duration(info.buffer().and_then(|buffer| buffer.duration())).build();
         drop(set);
         pad.push_event(gap);
         gst::PadProbeReturn::Drop
