@@ -229,7 +229,6 @@ impl ObjectSubclass for AudioFeatures {
             .query_function(|pad, parent, query| {
                 Self::catch_panic_pad_function(parent, || false, |this| this.src_query(pad, query))
             })
-            .flags(gst::PadFlags::FIXED_CAPS)
             .build();
         Self {
             sinkpad,
