@@ -86,6 +86,30 @@ fn a_look_ahead_of_more_frames_than_a_queue_holds_bytes_for() {
     ));
 }
 
+/// A seek that flushes does not wait for a model that never comes back.
+#[test]
+fn a_seek_while_the_model_hangs() {
+    init();
+    let flash = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash");
+    let chain = CHAIN.replace("name=g", &format!("name=g model={flash} backend=test device=hang-at=2 batch-size=1"));
+    let pipeline = gst::parse::launch(&format!("{PICTURE} ! {chain} ! fakesink {SOUND} ! {FEATURES}")).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let hangs = |message: &gst::Message| message.structure().is_some_and(|s| s.get::<&str>("type") == Ok("stalled"));
+    while !bus
+        .timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Element])
+        .is_some_and(|m| hangs(&m))
+    {}
+    let (done, sought) = std::sync::mpsc::channel();
+    let whole = pipeline.clone();
+    std::thread::spawn(move || {
+        let _ = whole.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::SECOND);
+        let _ = done.send(());
+    });
+    sought.recv_timeout(std::time::Duration::from_secs(20)).expect("the seek waits for the model");
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
 /// A sink that somebody has paused takes nothing, which is no stall; one that is stuck is.
 #[test]
 fn a_paused_sink_is_no_stall() {

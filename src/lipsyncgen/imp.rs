@@ -515,7 +515,15 @@ impl AggregatorImpl for LipsyncGen {
             gst::info!(CAT, imp = self, "not everything before here can be sought in");
             return false;
         }
-        self.parent_src_event(event)
+        let gst::EventView::Seek(seek) = event.view() else { return self.parent_src_event(event) };
+        if !seek.get().1.contains(gst::SeekFlags::FLUSH) {
+            return self.parent_src_event(event);
+        }
+        // The aggregator waits for the streaming thread before anything is flushed.
+        self.cancel.cancel();
+        let sought = self.parent_src_event(event);
+        self.cancel.resume();
+        sought
     }
 
     fn src_query(&self, query: &mut gst::QueryRef) -> bool {
