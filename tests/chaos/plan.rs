@@ -93,7 +93,7 @@ impl Plan {
         if ends_with_sound {
             generator += " on-audio-end=eos";
         }
-        generator += &format!(" stall-timeout=2000000000 batch-size={}", rng.u32(0..12));
+        generator += &format!(" stall-timeout=4000000000 batch-size={}", rng.u32(0..12));
         if rng.bool() {
             generator += &format!(" latency={}", rng.u32(0..100_000_000));
         }
