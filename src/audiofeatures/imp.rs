@@ -132,12 +132,12 @@ impl AudioFeatures {
                 forward(event)
             }
             EventView::FlushStart(_) => {
-                self.cancel.cancel();
+                self.cancel.flush_start();
                 forward(event)
             }
             EventView::FlushStop(_) => {
                 self.interrupt(true);
-                self.cancel.resume();
+                self.cancel.flush_stop();
                 forward(event)
             }
             EventView::CustomDownstreamOob(_) if event.has_name(INTERRUPT) => {
@@ -306,8 +306,8 @@ impl ElementImpl for AudioFeatures {
                 self.post_error_message(error);
                 gst::StateChangeError
             })?,
-            gst::StateChange::ReadyToPaused => self.cancel.resume(),
-            gst::StateChange::PausedToReady => self.cancel.cancel(),
+            gst::StateChange::ReadyToPaused => self.cancel.start(),
+            gst::StateChange::PausedToReady => self.cancel.stop(),
             _ => (),
         }
         let success = self.parent_change_state(transition)?;

@@ -347,12 +347,12 @@ impl ElementImpl for FaceCrop {
                 self.post_error_message(error);
                 gst::StateChangeError
             })?,
-            gst::StateChange::PausedToReady => self.cancel.cancel(),
+            gst::StateChange::PausedToReady => self.cancel.stop(),
             _ => {}
         }
         let result = self.parent_change_state(transition);
         match transition {
-            gst::StateChange::PausedToReady => self.cancel.resume(),
+            gst::StateChange::PausedToReady => self.cancel.start(),
             gst::StateChange::ReadyToNull => {
                 self.model.lock().own = None;
                 *self.analysis.lock() = None;
@@ -418,9 +418,9 @@ impl BaseTransformImpl for FaceCrop {
 
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.type_() {
-            gst::EventType::FlushStart => self.cancel.cancel(),
+            gst::EventType::FlushStart => self.cancel.flush_start(),
             gst::EventType::FlushStop => {
-                self.cancel.resume();
+                self.cancel.flush_stop();
                 self.reset();
             }
             _ => {}

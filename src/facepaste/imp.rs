@@ -191,11 +191,11 @@ impl ElementImpl for FacePaste {
             return Err(gst::StateChangeError);
         }
         if transition == gst::StateChange::PausedToReady {
-            self.cancel.cancel();
+            self.cancel.stop();
         }
         let result = self.parent_change_state(transition);
         match transition {
-            gst::StateChange::PausedToReady => self.cancel.resume(),
+            gst::StateChange::PausedToReady => self.cancel.start(),
             gst::StateChange::ReadyToNull => self.state.lock().model = None,
             _ => {}
         }
@@ -225,8 +225,8 @@ impl BaseTransformImpl for FacePaste {
 
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.type_() {
-            gst::EventType::FlushStart => self.cancel.cancel(),
-            gst::EventType::FlushStop => self.cancel.resume(),
+            gst::EventType::FlushStart => self.cancel.flush_start(),
+            gst::EventType::FlushStop => self.cancel.flush_stop(),
             _ => {}
         }
         self.parent_sink_event(event)

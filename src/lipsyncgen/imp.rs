@@ -371,10 +371,10 @@ impl ElementImpl for LipsyncGen {
                         gst::StateChangeError
                     })?;
                 }
-                self.cancel.resume();
+                self.cancel.start();
             }
             gst::StateChange::PausedToReady => {
-                self.cancel.cancel();
+                self.cancel.stop();
                 self.watchdog.stop();
             }
             _ => {}
@@ -457,9 +457,9 @@ impl AggregatorImpl for LipsyncGen {
             }
             EventView::Caps(caps) if !self.features_caps(caps.caps()) => return false,
             EventView::Segment(segment) if is_video => self.follow(Item::Segment(segment.segment().clone())),
-            EventView::FlushStart(_) if is_video => self.cancel.cancel(),
+            EventView::FlushStart(_) if is_video => self.cancel.flush_start(),
             EventView::FlushStop(_) if is_video => {
-                self.cancel.resume();
+                self.cancel.flush_stop();
                 self.state.lock().flush();
             }
             EventView::FlushStop(_) => {
@@ -520,9 +520,9 @@ impl AggregatorImpl for LipsyncGen {
             return self.parent_src_event(event);
         }
         // The aggregator waits for the streaming thread before anything is flushed.
-        self.cancel.cancel();
+        self.cancel.flush_start();
         let sought = self.parent_src_event(event);
-        self.cancel.resume();
+        self.cancel.flush_stop();
         sought
     }
 

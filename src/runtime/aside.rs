@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,34 @@ use parking_lot::{Condvar, Mutex};
 
 use super::RuntimeError;
 
-/// Says that whoever waits for an [`Aside`] should give up. Clones are the same.
+/// Says that whoever waits for an [`Aside`] should give up: an element flushes, or stops. The two come from different threads,
+/// and the end of a flush must not undo a stop. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<AtomicU8>);
+
+const FLUSHING: u8 = 1;
+const STOPPED: u8 = 2;
 
 impl Cancel {
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
+    pub fn flush_start(&self) {
+        self.0.fetch_or(FLUSHING, Ordering::AcqRel);
     }
 
-    pub fn resume(&self) {
-        self.0.store(false, Ordering::Release);
+    pub fn flush_stop(&self) {
+        self.0.fetch_and(!FLUSHING, Ordering::AcqRel);
+    }
+
+    pub fn stop(&self) {
+        self.0.fetch_or(STOPPED, Ordering::AcqRel);
+    }
+
+    /// After a stop nothing is left of a flush either.
+    pub fn start(&self) {
+        self.0.store(0, Ordering::Release);
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire) != 0
     }
 }
 
@@ -195,13 +208,25 @@ mod tests {
             let waiting = scope.spawn(|| answer(aside.run(0, None, || cancel.is_cancelled())));
             thread::sleep(2 * LOOK);
             assert!(!waiting.is_finished());
-            cancel.cancel();
+            cancel.stop();
             assert_eq!(waiting.join().unwrap(), Err("aborted".into()));
         });
         assert_eq!(answer(aside.run(1, None, || true)), Err("aborted".into()));
         // The thread is still at the old job; its answer is nobody's.
         go_on.send(()).unwrap();
         assert_eq!(answer(aside.run(3, None, || false)), Ok(6));
+    }
+
+    #[test]
+    fn the_end_of_a_flush_does_not_undo_a_stop() {
+        let cancel = Cancel::default();
+        cancel.flush_start();
+        cancel.stop();
+        cancel.flush_stop();
+        assert!(cancel.is_cancelled());
+        cancel.flush_start();
+        cancel.start();
+        assert!(!cancel.is_cancelled());
     }
 
     #[test]
