@@ -5,6 +5,7 @@
 mod live;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gst::prelude::*;
 use gstlipsync::face_meta::{Face, FaceMeta, Generated, LANDMARKS, Pose, RgbImage};
@@ -424,6 +425,39 @@ fn the_picture_can_be_flushed_alone() {
     let last = after.last().expect("not empty");
     assert_eq!(last.pts(), Some(gst::ClockTime::from_nseconds(79 * 40 * MS)));
     assert!(shown(last).is_some(), "the sound is still there");
+}
+
+/// A seek from two sinks flushes the sound's source twice. The second time nothing that follows may be flushed: the picture is
+/// flushed once, and is on its way already.
+#[test]
+fn a_flush_that_is_repeated_costs_no_picture() {
+    let test = Pipeline::new("");
+    let seqnum = gst::Seqnum::next();
+    let flush = |source: &gst_app::AppSrc| {
+        assert!(source.send_event(gst::event::FlushStart::builder().seqnum(seqnum).build()));
+        assert!(source.send_event(gst::event::FlushStop::builder(true).seqnum(seqnum).build()));
+    };
+    let flushed = Arc::new(AtomicUsize::new(0));
+    let count = flushed.clone();
+    test.sink.static_pad("sink").expect("a sink has a pad").add_probe(gst::PadProbeType::EVENT_FLUSH, move |_, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    test.play();
+    test.push_video((0..10).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 200, |_| 50.0)]);
+    flush(&test.video);
+    flush(&test.features);
+    assert_eq!(flushed.load(Ordering::Relaxed), 2, "FLUSH_START and FLUSH_STOP");
+    test.push_video((20..30).map(|i| test.frame(i * 40 * MS, 1.0)));
+    flush(&test.features);
+    assert_eq!(flushed.load(Ordering::Relaxed), 2);
+    test.push_rows([test.rows(0, 80, 200, |_| 50.0)]);
+    test.end();
+    let frames = test.all();
+    let ends = (20..30).map(|i| i * 40 * MS).collect::<Vec<_>>();
+    assert!(times(&frames).ends_with(&ends), "{:?}", times(&frames));
+    assert!(frames.last().is_some_and(|last| shown(last).is_some()), "the sound is there too");
 }
 
 /// Times that step back, as at the seam of a loop, or one that leaps, stop nothing.

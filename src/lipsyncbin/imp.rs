@@ -25,6 +25,10 @@ const PASTED: u32 = 2;
 /// Sound that may wait on its way out: more than any encoder looks ahead, and an end to what a sink that takes none can pile up.
 const MOST_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(60);
 
+/// Bytes of sound on its way to the features that may wait. A GAP takes no place there: muxers that know no GAP hold the picture
+/// up, with what waits for it here, until sound comes again.
+const MOST_HEARD: u32 = 4 << 20;
+
 /// The name of avatarloop's `mode` here.
 const LOOP: &str = "loop";
 
@@ -79,7 +83,8 @@ impl LipsyncBin {
         let features: gst::Element =
             glib::Object::builder::<AudioFeatures>().property("name", "features").build().upcast();
         let (cropped, pasted) = (queue("cropped", CROPPED)?, queue("pasted", PASTED)?);
-        let (tee, heard, leaving) = (make("tee", "sound")?, make("queue", "heard")?, queue("leaving", 0)?);
+        let (tee, heard, leaving) = (make("tee", "sound")?, queue("heard", 0)?, queue("leaving", 0)?);
+        heard.set_property("max-size-bytes", MOST_HEARD);
         leaving.set_property("max-size-time", MOST_SOUND.nseconds());
         let (convert, resample) = (make("audioconvert", "convert")?, make("audioresample", "resample")?);
 

@@ -14,7 +14,9 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use parking_lot::Mutex;
 
+use super::flushes::Flushes;
 use super::generator::{self, Generator};
+use super::queries::{Asked, refuses_seeks};
 use super::settings::{Settings, properties};
 use super::state::{Item, State};
 use super::stats::Stats;
@@ -24,7 +26,7 @@ use super::window::RowStore;
 use super::{CAT, OnAudioEnd, OnStall};
 use crate::face_meta::Generated;
 use crate::model::manifest::{End, Rows};
-use crate::model::{self, DEFAULT_MODEL, Model};
+use crate::model::{DEFAULT_MODEL, Model};
 use crate::pixels;
 use crate::runtime::{Aside, Cancel, Options, RuntimeError};
 
@@ -64,6 +66,8 @@ pub struct LipsyncGen {
     pub(super) watchdog: Watchdog,
     /// A flush or a state change waits for the streaming thread.
     pub(super) cancel: Cancel,
+    flushes: Mutex<Flushes>,
+    pub(super) asked: Asked,
 }
 
 impl LipsyncGen {
@@ -71,7 +75,7 @@ impl LipsyncGen {
         self.loaded.lock().clone()
     }
 
-    fn model(&self) -> Option<Arc<Model>> {
+    pub(super) fn model(&self) -> Option<Arc<Model>> {
         self.loaded.lock().as_ref().map(|l| l.model.clone())
     }
 
@@ -145,7 +149,7 @@ impl LipsyncGen {
     }
 
     /// Frames per run and the most frames that may wait.
-    fn batch_and_capacity(&self, settings: &Settings, loaded: &Loaded, live: bool) -> (usize, usize) {
+    pub(super) fn batch_and_capacity(&self, settings: &Settings, loaded: &Loaded, live: bool) -> (usize, usize) {
         let frame = self.state.lock().frame_duration.unwrap_or(FRAME).nseconds().max(1);
         let look_ahead = self.look_ahead(loaded, settings.av_offset);
         let waiting = look_ahead.nseconds().div_ceil(frame) as usize;
@@ -195,35 +199,6 @@ impl LipsyncGen {
         );
         false
     }
-
-    /// Answers an ALLOCATION query as downstream does, asking for as many more buffers as may wait here.
-    fn allocation(&self, query: &mut gst::QueryRef) -> bool {
-        // Where downstream has nothing to say, the frames that wait here still count.
-        self.obj().src_pad().peer_query(query);
-        let Some(loaded) = self.loaded() else { return true };
-        let settings = self.settings.lock().clone();
-        let (_, capacity) = self.batch_and_capacity(&settings, &loaded, false);
-        let gst::QueryViewMut::Allocation(query) = query.view_mut() else { return true };
-        let pools: Vec<_> = query.allocation_pools().collect();
-        if pools.is_empty() {
-            let info = query.get().0.and_then(|caps| gst_video::VideoInfo::from_caps(caps).ok());
-            if let Some(info) = info {
-                query.add_allocation_pool(None::<&gst::BufferPool>, info.size() as u32, capacity as u32 + 1, 0);
-            }
-        }
-        for (i, (pool, size, min, max)) in pools.into_iter().enumerate() {
-            let more = capacity as u32;
-            let max = if max == 0 { 0 } else { max + more };
-            query.set_nth_allocation_pool(i as u32, pool.as_ref(), size, min + more, max);
-        }
-        true
-    }
-}
-
-/// Whether what comes before `pad` says that it cannot be sought in.
-fn refuses_seeks(pad: &gst::Pad) -> bool {
-    let mut query = gst::query::Seeking::new(gst::Format::Time);
-    pad.peer_query(&mut query) && !query.result().0
 }
 
 fn new_rows(model: &Model) -> RowStore {
@@ -250,6 +225,8 @@ impl ObjectSubclass for LipsyncGen {
             stats: Mutex::default(),
             watchdog: Watchdog::default(),
             cancel: Cancel::default(),
+            flushes: Mutex::default(),
+            asked: Asked::default(),
         }
     }
 }
@@ -441,6 +418,12 @@ impl AggregatorImpl for LipsyncGen {
     fn sink_event(&self, pad: &gst_base::AggregatorPad, event: gst::Event) -> bool {
         use gst::EventView;
         let is_video = *pad == self.video;
+        let event = if is_video {
+            self.flushes.lock().video(&event);
+            event
+        } else {
+            self.flushes.lock().features(event)
+        };
         match event.view() {
             EventView::Caps(caps) if is_video => {
                 let Ok(info) = gst_video::VideoInfo::from_caps(caps.caps()) else {
@@ -484,29 +467,16 @@ impl AggregatorImpl for LipsyncGen {
         self.parent_sink_event(pad, event)
     }
 
+    fn sink_query_pre_queue(&self, pad: &gst_base::AggregatorPad, query: &mut gst::QueryRef) -> bool {
+        if !query.is_serialized() {
+            return self.answer(pad, query);
+        }
+        let _asks = self.asked.add(query);
+        self.parent_sink_query_pre_queue(pad, query)
+    }
+
     fn sink_query(&self, pad: &gst_base::AggregatorPad, query: &mut gst::QueryRef) -> bool {
-        if model::answer(query, self.model()) {
-            return true;
-        }
-        let is_video = *pad == self.video;
-        let template = pad.pad_template_caps();
-        match query.view_mut() {
-            gst::QueryViewMut::Caps(caps) if is_video => {
-                // Unlike a plain proxy this never answers more than the template, so that sound is not linked here.
-                let filter = caps.filter_owned().map_or_else(|| template.clone(), |f| f.intersect(&template));
-                let downstream = self.obj().src_pad().peer_query_caps(Some(&filter));
-                caps.set_result(&downstream.intersect(&template));
-                true
-            }
-            gst::QueryViewMut::Caps(caps) => {
-                let own = self.model().map_or(template, |model| model.features_caps());
-                let result = caps.filter_owned().map_or_else(|| own.clone(), |filter| filter.intersect(&own));
-                caps.set_result(&result);
-                true
-            }
-            gst::QueryViewMut::Allocation(_) if is_video => self.allocation(query),
-            _ => self.parent_sink_query(pad, query),
-        }
+        self.answer_serialized(pad, query)
     }
 
     fn src_event(&self, event: gst::Event) -> bool {
@@ -527,23 +497,7 @@ impl AggregatorImpl for LipsyncGen {
     }
 
     fn src_query(&self, query: &mut gst::QueryRef) -> bool {
-        if model::answer(query, self.model()) {
-            return true;
-        }
-        match query.view_mut() {
-            // The picture that leaves is the picture that came.
-            gst::QueryViewMut::Position(_) | gst::QueryViewMut::Duration(_) | gst::QueryViewMut::Seeking(_) => {
-                self.video.peer_query(query)
-            }
-            gst::QueryViewMut::Caps(caps) => {
-                let template = self.obj().src_pad().pad_template_caps();
-                let filter = caps.filter_owned().map_or_else(|| template.clone(), |f| f.intersect(&template));
-                let upstream = self.video.peer_query_caps(Some(&filter));
-                caps.set_result(&upstream.intersect(&template));
-                true
-            }
-            _ => self.parent_src_query(query),
-        }
+        self.answer_downstream(query) || self.parent_src_query(query)
     }
 
     fn negotiate(&self) -> bool {

@@ -4,6 +4,7 @@
 
 mod cache;
 mod diagnosis;
+mod flushes;
 #[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
 pub(crate) mod fuzz;
 mod generator;
@@ -11,6 +12,7 @@ mod imp;
 mod intake;
 mod mouth;
 mod output;
+mod queries;
 mod rest;
 mod settings;
 mod state;

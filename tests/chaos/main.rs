@@ -83,10 +83,12 @@ fn main() {
         eprintln!("chaos: {} pipelines failed, of the seeds {wrong:?}", wrong.len());
     }
     if let (Some(before), Some(after)) = (before, leaks::alive()) {
-        println!("chaos: alive, by the leaks tracer: {after:?}");
-        for (name, count) in after.iter().filter(|(name, count)| before.get(*name).copied().unwrap_or(0) < **count) {
-            good = false;
-            eprintln!("chaos: {count} × {name}, which is more than half-way");
+        for (name, alive) in &after {
+            println!("chaos: alive in the end, by the leaks tracer: {} × {name}", alive.len());
+            if alive.len() > before.get(name).map_or(0, Vec::len) {
+                good = false;
+                eprintln!("chaos: which is more than half-way:\n{}", alive.join("\n"));
+            }
         }
     }
     std::process::exit(i32::from(!good));
@@ -98,6 +100,9 @@ fn run(seed: u64, options: &Options) -> Result<u64, String> {
     let root = env!("CARGO_MANIFEST_DIR");
     let plan = Plan::new(&mut rng, &format!("{root}/tests/models/flash"), &format!("{root}/docs/demo.jpg"));
     let mut story = format!("seed {seed}: {}", plan.text);
+    if options.verbose {
+        eprintln!("{story}");
+    }
     watch::doing(|doing| doing.clone_from(&story));
     let told = |what: String| format!("{what}\nseed {seed}");
     let mut subject = Subject::new(plan).map_err(told)?;
