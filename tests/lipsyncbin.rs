@@ -82,6 +82,32 @@ fn large_frames_and_no_face() {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
+/// A microphone whose clock is a thousandth slow or fast, many times what they are: the lips follow the times of its buffers. In
+/// two minutes these are three times 40 ms from where the samples would be, and a slow clock leaves a gap of a frame there.
+#[test]
+fn a_clock_that_runs_differently_is_followed() {
+    for thousandths in [1001u64, 999] {
+        let pipeline = launch(concat!(
+            "videotestsrc num-buffers=3000 ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! b.video_sink \
+             audiotestsrc num-buffers=5700 ! audio/x-raw,rate=48000 ! identity name=clock ! b.audio_sink \
+             lipsyncbin name=b on-audio-end=eos region=8,8,48,48 backend=test model=",
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/models/flash b.video_src ! fakesink b.audio_src ! fakesink"
+        ));
+        let pad = pipeline.by_name("clock").unwrap().static_pad("src").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let buffer = info.buffer_mut().unwrap().make_mut();
+            buffer.set_pts(buffer.pts().and_then(|pts| pts.mul_div_round(thousandths, 1000)));
+            gst::PadProbeReturn::Ok
+        });
+        finish(&pipeline);
+        let bin = pipeline.by_name("b").unwrap();
+        let (frames, generated) = (stat(&bin, "frames"), stat(&bin, "generated"));
+        assert!(frames == 3000 && generated >= 2997, "{thousandths}: {generated} of {frames}");
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
 #[test]
 fn the_sound_need_not_be_taken() {
     let pipeline = launch(

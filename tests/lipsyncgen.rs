@@ -460,6 +460,28 @@ fn a_flush_that_is_repeated_costs_no_picture() {
     assert!(frames.last().is_some_and(|last| shown(last).is_some()), "the sound is there too");
 }
 
+/// A picture that has ended and a sound that is sought in: nobody waits for rows any more, so nobody may hold them up.
+#[test]
+fn after_the_end_a_flushed_sound_is_not_held_up() {
+    let test = Pipeline::new("");
+    test.play();
+    test.push_video((0..10).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 100, |_| 50.0)]);
+    assert!(test.video.end_of_stream().is_ok());
+    assert_eq!(test.all().len(), 10);
+    assert!(test.features.send_event(gst::event::FlushStart::new()));
+    assert!(test.features.send_event(gst::event::FlushStop::new(true)));
+    let pad = test.features.static_pad("src").expect("a source has a pad");
+    for chunk in 0..20 {
+        let _ = test.features.push_buffer(test.rows(0, chunk * 20, 20, |_| 50.0));
+    }
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while pad.task_state() != gst::TaskState::Paused {
+        assert!(std::time::Instant::now() < until, "the sound stands");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
 /// Times that step back, as at the seam of a loop, or one that leaps, stop nothing.
 #[test]
 fn times_may_step_back() {

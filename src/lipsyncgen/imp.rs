@@ -199,6 +199,56 @@ impl LipsyncGen {
         );
         false
     }
+
+    /// Sends the frames that can be sent now.
+    fn step(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let Some(loaded) = self.loaded() else { return Err(gst::FlowError::Flushing) };
+        let settings = self.settings.lock().clone();
+        let latency = self.obj().latency();
+        let (batch, capacity) = self.batch_and_capacity(&settings, &loaded, latency.is_some());
+        self.watchdog.enter(Phase::Waiting);
+        self.take_frame(capacity);
+        self.take_features(&loaded, settings.av_offset, batch);
+        let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
+        let video_ended = self.video.is_eos();
+        let count = if ready >= batch {
+            batch
+        } else if video_ended && ready == held {
+            held
+        } else if timeout {
+            ready.max(1).min(held)
+        } else {
+            0
+        };
+        if timeout && held == 0 && !video_ended {
+            self.let_rows_go(&loaded);
+        }
+        if count > 0 {
+            let items = self.take_items(count);
+            let sound_ended = self.features.lock().as_ref().is_some_and(|pad| pad.is_eos());
+            let end_with_audio = sound_ended && settings.on_audio_end == OnAudioEnd::Eos;
+            let result = self.process(&settings, &loaded, items, latency, end_with_audio);
+            self.watchdog.enter(Phase::Waiting);
+            return result;
+        }
+        if video_ended && held == 0 {
+            return Err(gst::FlowError::Eos);
+        }
+        Err(gst_base::AGGREGATOR_FLOW_NEED_DATA)
+    }
+
+    /// After the end, a flush of one side alone makes the aggregator take in what comes there again, and never let go of it.
+    fn refuse_when_over(&self, pad: &gst::Pad) {
+        let element = self.obj().downgrade();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if element.upgrade().is_none_or(|element| !element.imp().state.lock().over) {
+                return gst::PadProbeReturn::Ok;
+            }
+            info.data = None;
+            info.flow_res = Err(gst::FlowError::Eos);
+            gst::PadProbeReturn::Handled
+        });
+    }
 }
 
 fn new_rows(model: &Model) -> RowStore {
@@ -258,6 +308,7 @@ impl ObjectImpl for LipsyncGen {
         self.parent_constructed();
         // The pad is new and the element has none of that name, so this cannot fail.
         let _ = self.obj().add_pad(&self.video);
+        self.refuse_when_over(self.video.upcast_ref());
     }
 }
 
@@ -320,6 +371,7 @@ impl ElementImpl for LipsyncGen {
             let _ = pad.set_active(true);
         }
         element.add_pad(&pad).ok()?;
+        self.refuse_when_over(&pad);
         Some(pad)
     }
 
@@ -370,39 +422,11 @@ impl ElementImpl for LipsyncGen {
 
 impl AggregatorImpl for LipsyncGen {
     fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let Some(loaded) = self.loaded() else { return Err(gst::FlowError::Flushing) };
-        let settings = self.settings.lock().clone();
-        let latency = self.obj().latency();
-        let (batch, capacity) = self.batch_and_capacity(&settings, &loaded, latency.is_some());
-        self.watchdog.enter(Phase::Waiting);
-        self.take_frame(capacity);
-        self.take_features(&loaded, settings.av_offset, batch);
-        let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
-        let video_ended = self.video.is_eos();
-        let count = if ready >= batch {
-            batch
-        } else if video_ended && ready == held {
-            held
-        } else if timeout {
-            ready.max(1).min(held)
-        } else {
-            0
-        };
-        if timeout && held == 0 && !video_ended {
-            self.let_rows_go(&loaded);
+        let result = self.step(timeout);
+        if result == Err(gst::FlowError::Eos) {
+            self.state.lock().over = true;
         }
-        if count > 0 {
-            let items = self.take_items(count);
-            let sound_ended = self.features.lock().as_ref().is_some_and(|pad| pad.is_eos());
-            let end_with_audio = sound_ended && settings.on_audio_end == OnAudioEnd::Eos;
-            let result = self.process(&settings, &loaded, items, latency, end_with_audio);
-            self.watchdog.enter(Phase::Waiting);
-            return result;
-        }
-        if video_ended && held == 0 {
-            return Err(gst::FlowError::Eos);
-        }
-        Err(gst_base::AGGREGATOR_FLOW_NEED_DATA)
+        result
     }
 
     fn next_time(&self) -> Option<gst::ClockTime> {
@@ -513,6 +537,7 @@ impl AggregatorImpl for LipsyncGen {
             state.rows = rows;
             state.front_taken = false;
             state.interrupted = false;
+            state.over = false;
         }
         self.parent_flush()
     }

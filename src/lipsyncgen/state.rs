@@ -45,6 +45,8 @@ pub struct State {
     pub speaking: bool,
     /// When a late mouth was last spoken of, ns.
     pub told_late: Option<i64>,
+    /// The stream has ended, and only a flush of everything begins another.
+    pub over: bool,
     /// `lipsync-interrupt` came, the sound that follows it did not yet.
     pub interrupted: bool,
 }

@@ -19,7 +19,7 @@ mod watch;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use gst::State;
@@ -199,6 +199,7 @@ fn finish(subject: &mut Subject) -> Result<(), String> {
 
 /// Waits until the stream has ended, has failed or stalled as it may, or `done`.
 fn wait(subject: &mut Subject, what: &str, done: impl Fn(&Subject) -> bool) -> Result<(), String> {
+    let start = Instant::now();
     loop {
         subject.tell_latency();
         verdict(subject)?;
@@ -207,8 +208,8 @@ fn wait(subject: &mut Subject, what: &str, done: impl Fn(&Subject) -> bool) -> R
         if done(subject) || subject.said.ended.load(Ordering::Relaxed) || excused || stalled {
             return Ok(());
         }
-        // A little before the watch ends it all.
-        if watch::still() + Duration::from_secs(1) > watch::PATIENCE {
+        // A little before the watch ends it all. What moves may be the other stream.
+        if watch::still() + Duration::from_secs(1) > watch::PATIENCE || start.elapsed() > 6 * watch::PATIENCE {
             watch::moved();
             watch::stacks();
             watch::moved();

@@ -126,7 +126,8 @@ fn seek(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
     if subject.plan.muxed || subject.plan.live || state < State::Paused || !flush && !flows {
         return;
     }
-    subject.sought_end |= stop.is_some();
+    // A clip that is repeated is short, and seeking beyond it ends it.
+    subject.sought_end |= stop.is_some() || subject.plan.endless;
     let mut flags = SeekFlags::empty();
     flags.set(SeekFlags::FLUSH, flush);
     flags.set(SeekFlags::ACCURATE, accurate);
