@@ -115,11 +115,10 @@ fn errors(bus: &gst::Bus) -> Vec<String> {
 }
 
 /// An element with a bus, between two test pads that have said nothing yet.
-fn silent_harness() -> (Harness, gst::Bus) {
+fn silent_harness() -> (Harness, common::OwnBus) {
     common::init();
     let harness = Harness::new("audiofeatures");
-    let bus = gst::Bus::new();
-    harness.element().unwrap().set_bus(Some(&bus));
+    let bus = common::OwnBus::of(&harness.element().unwrap());
     (harness, bus)
 }
 

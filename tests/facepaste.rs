@@ -463,8 +463,7 @@ fn hostile_results_are_skipped_or_clamped() {
             let info = info(format, 61, 61);
             let before = frame(&info, 0);
             let mut element = Paste::new("facepaste", &info);
-            let bus = gst::Bus::new();
-            element.harness.element().unwrap().set_bus(Some(&bus));
+            let bus = crate::common::OwnBus::of(&element.harness.element().unwrap());
             let broken = face(place, Some(generated.clone()));
             let after = element.push(before.copy_deep().unwrap(), vec![broken.clone()]);
             assert_eq!(bytes(&before), bytes(&after));
@@ -547,8 +546,7 @@ fn two_different_models_are_an_error_in_words() {
     Paste::new("facepaste model=mouthwarp", &info).push(frame(&info, 0), vec![own]);
 
     let mut element = Paste::new("facepaste model=mouthwarp", &info);
-    let bus = gst::Bus::new();
-    element.harness.element().unwrap().set_bus(Some(&bus));
+    let bus = crate::common::OwnBus::of(&element.harness.element().unwrap());
     let mut buffer = frame(&info, 0);
     FaceMeta::add(buffer.get_mut().unwrap(), Arc::new(foreign));
     assert_eq!(element.harness.push(buffer), Err(gst::FlowError::Error));
@@ -557,8 +555,7 @@ fn two_different_models_are_an_error_in_words() {
     assert!(error.error().to_string().contains("name the same model"), "{error:?}");
 
     let element = gst::ElementFactory::make("facepaste").property("model", "no-such-model").build().unwrap();
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
+    let bus = crate::common::OwnBus::of(&element);
     assert!(element.set_state(gst::State::Ready).is_err());
     assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_some());
     element.set_state(gst::State::Null).unwrap();

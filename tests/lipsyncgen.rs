@@ -362,8 +362,7 @@ fn a_panic_is_an_error() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash");
     let element = gst::ElementFactory::make("lipsyncgen").property("model", folder).property("device", "panic-at=-1");
     let element = element.property_from_str("backend", "test").build().expect("the element is registered");
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
+    let bus = crate::common::OwnBus::of(&element);
     // The warm-up panics.
     assert!(element.set_state(gst::State::Ready).is_err());
     let message = bus.pop_filtered(&[gst::MessageType::Error]).expect("the panic is told");
@@ -480,6 +479,32 @@ fn after_the_end_a_flushed_sound_is_not_held_up() {
         assert!(std::time::Instant::now() < until, "the sound stands");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
+}
+
+/// A sound that is taken away leaves the picture, and one that comes later has its mouths.
+#[test]
+fn another_sound_may_come() {
+    let test = Pipeline::new("batch-size=1");
+    let generator = test.pipeline.by_name("g").expect("named above");
+    let source = test.features.static_pad("src").expect("a source has a pad");
+    let pad = source.peer().expect("it is linked");
+    let pull = |count| {
+        let next = |_| test.sink.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("a frame leaves");
+        (0..count).map(next).last().and_then(|sample| shown(&sample.buffer_owned().expect("a buffer")))
+    };
+    test.play();
+    test.push_video((0..10).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 100, |_| 50.0)]);
+    assert!(pull(10).is_some());
+    source.unlink(&pad).expect("it is linked");
+    generator.release_request_pad(&pad);
+    test.push_video((10..50).map(|i| test.frame(i * 40 * MS, 1.0)));
+    assert!(pull(40).is_none(), "a mouth without a sound");
+    let pad = generator.request_pad_simple("features").expect("the other one is gone");
+    source.link(&pad).expect("the features fit");
+    test.push_video((50..60).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows((0..10).map(|chunk| test.rows(2_000 * MS, chunk * 10, 10, |_| 80.0)));
+    assert!(pull(10).is_some_and(|(value, _)| (value - 80.0).abs() < 0.3));
 }
 
 /// Times that step back, as at the seam of a loop, or one that leaps, stop nothing.

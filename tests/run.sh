@@ -43,7 +43,7 @@ else
 fi
 
 echo '== elements'
-G_DEBUG=fatal-criticals cargo test --features test-runtime --quiet
+GST_TRACERS=leaks G_DEBUG=fatal-criticals cargo test --features test-runtime --quiet
 
 for test in tests/*.sh; do
     [ "$test" != tests/run.sh ] || continue

@@ -365,6 +365,14 @@ impl ElementImpl for LipsyncGen {
             let pad = gst::PadBuilder::<gst_base::AggregatorPad>::from_template(template).name("features").build();
             features.insert(pad).clone().upcast::<gst::Pad>()
         };
+        {
+            // Without the pad there was nothing to wait for; now there is, from its first buffer on.
+            let mut state = self.state.lock();
+            state.front_taken = false;
+            if let Some(rows) = &mut state.rows {
+                rows.clear();
+            }
+        }
         let element = self.obj();
         if element.src_pad().is_active() {
             // Fails only while it is stopped, which makes it inactive anyway.

@@ -9,6 +9,7 @@
 //! of all threads are printed (by gdb, where it is installed). With `GST_TRACERS=leaks` it is also checked that no more objects
 //! are alive in the end than half-way.
 
+#[path = "../common/leaks.rs"]
 mod leaks;
 mod ledger;
 mod operations;

@@ -101,9 +101,7 @@ impl Plan {
         let (still, muxed) = (!live && rng.u32(0..4) == 0, rng.u32(0..4) == 0);
         let caps = picture_caps(rng, muxed);
         let picture = if still {
-            format!(
-                "filesrc location={faces} ! jpegdec ! imagefreeze name=picture ! videorate ! videoconvert ! videoscale"
-            )
+            format!("filesrc location={faces} ! jpegdec ! imagefreeze name=picture ! videoconvert ! videoscale")
         } else {
             format!("videotestsrc name=picture is-live={live} pattern={} horizontal-speed=3", rng.u32(0..26))
         };

@@ -24,7 +24,7 @@ fn misbehaving(device: &str) -> (Folder, gst::Element) {
 /// An element that hears something on another thread, and what becomes of that.
 struct Busy {
     element: gst::Element,
-    bus: gst::Bus,
+    bus: crate::common::OwnBus,
     source: gst::Pad,
     /// Keeps the element's rows.
     sink: gst::Pad,
@@ -46,8 +46,7 @@ fn busy(element: gst::Element) -> Busy {
     element.static_pad("src").unwrap().link(&sink).unwrap();
     source.set_active(true).unwrap();
     sink.set_active(true).unwrap();
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
+    let bus = crate::common::OwnBus::of(&element);
     element.set_state(gst::State::Playing).unwrap();
     source.push_event(gst::event::StreamStart::new("sound"));
     source.push_event(gst::event::Caps::new(&SOUND_CAPS.parse::<gst::Caps>().unwrap()));

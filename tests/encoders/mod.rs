@@ -76,8 +76,7 @@ impl Folder {
     /// What the element says on the bus when it is to start.
     fn refusal(&self) -> String {
         let element = self.element();
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
+        let bus = crate::common::OwnBus::of(&element);
         let started = element.set_state(gst::State::Ready);
         let text = errors(&bus);
         element.set_state(gst::State::Null).unwrap();

@@ -355,8 +355,7 @@ fn landmarks_without_a_hull_are_reported_and_nothing_is_shown() {
     let info = info(VideoFormat::I420, 64, 64);
     for landmarks in [[[0.5, 0.5]; 3], [[0.1, 0.5], [0.5, f32::NAN], [0.9, 0.1]]] {
         let mut element = Paste::new("facepaste", &info);
-        let bus = gst::Bus::new();
-        element.harness.element().unwrap().set_bus(Some(&bus));
+        let bus = crate::common::OwnBus::of(&element.harness.element().unwrap());
         for _ in 0..2 {
             let shown = made(&model, square(5.0, 5.0, 40.0, 0.0), flat(CROP, 0), flat(8, 255), &landmarks);
             let before = frame(&info, 0);
@@ -386,8 +385,7 @@ fn a_parsing_graph_that_does_not_fit_is_an_error_at_the_first_face() {
         let folder = TestModel::new(&manifest).file("parts.toml", parts);
         let model = folder.open().unwrap();
         let mut element = Paste::new("facepaste", &info);
-        let bus = gst::Bus::new();
-        element.harness.element().unwrap().set_bus(Some(&bus));
+        let bus = crate::common::OwnBus::of(&element.harness.element().unwrap());
         let mut buffer = frame(&info, 0);
         // A face without a mouth is enough.
         let shown = made(&model, square(5.0, 5.0, 40.0, 0.0), striped(CROP), flat(8, 255), &FACE);
