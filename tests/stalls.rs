@@ -103,11 +103,17 @@ fn a_seek_while_the_model_hangs() {
     let (done, sought) = std::sync::mpsc::channel();
     let whole = pipeline.clone();
     std::thread::spawn(move || {
+        let start = std::time::Instant::now();
         let _ = whole.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::SECOND);
         let _ = done.send(());
+        println!("a seek while the model hangs: {:.0?}", start.elapsed());
     });
     sought.recv_timeout(std::time::Duration::from_secs(20)).expect("the seek waits for the model");
+    // The model hangs at the next frames too.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let start = std::time::Instant::now();
     pipeline.set_state(gst::State::Null).unwrap();
+    println!("to NULL while the model hangs: {:.0?}", start.elapsed());
 }
 
 /// A sink that somebody has paused takes nothing, which is no stall; one that is stuck is.
