@@ -62,10 +62,10 @@ fn run() -> Result<(), String> {
     }
     gst::init().map_err(|e| e.to_string())?;
     gstlipsync::plugin_register_static().map_err(|e| e.to_string())?;
-    if options.webrtc && gst::ElementFactory::find("webrtcsink").is_none() {
+    if options.webrtc.is_some() && gst::ElementFactory::find("webrtcsink").is_none() {
         return Err(
-            "--webrtc needs the element webrtcsink, of the plugin rswebrtc (gst-plugin-webrtc in gst-plugins-rs), \
-                    which GStreamer does not find; set GST_PLUGIN_PATH to its folder"
+            "--webrtc needs the element webrtcsink, which GStreamer does not find: ./setup.sh --webrtc builds it, \
+             GST_PLUGIN_PATH=.deps/webrtc shows where it is"
                 .into(),
         );
     }

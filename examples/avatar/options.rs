@@ -10,7 +10,7 @@ pub const USAGE: &str = "usage: avatar --face FILE [OPTION]...
   --listen HOST:PORT  where requests are taken; 127.0.0.1:8090 where nothing is said
   --rtmp URL          goes to this RTMP server, and connects again when that was away
   --file OUT          goes to a file: .mkv or .flv
-  --webrtc            goes to browsers, by the element webrtcsink
+  --webrtc HOST:PORT  goes to browsers that open http://HOST:PORT; takes the next port too
   --window            goes to the screen and the loudspeakers
   --model NAME        the lip-sync model: a name, or the path of its folder
   --device NAME       where the model runs: cpu, cuda:0, …
@@ -23,7 +23,7 @@ pub struct Options {
     pub listen: SocketAddr,
     pub rtmp: Option<String>,
     pub file: Option<PathBuf>,
-    pub webrtc: bool,
+    pub webrtc: Option<SocketAddr>,
     pub window: bool,
     pub model: Option<String>,
     pub device: Option<String>,
@@ -37,7 +37,7 @@ impl Options {
             listen: ([127, 0, 0, 1], 8090).into(),
             rtmp: None,
             file: None,
-            webrtc: false,
+            webrtc: None,
             window: false,
             model: None,
             device: None,
@@ -46,12 +46,14 @@ impl Options {
             let mut value = || arguments.next().filter(|v| !v.is_empty()).ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
                 "--face" => options.face = value()?.into(),
-                "--listen" => options.listen = address(&value()?)?,
+                "--listen" | "--webrtc" => {
+                    let given = address(&argument, &value()?)?;
+                    if argument == "--webrtc" { options.webrtc = Some(given) } else { options.listen = given }
+                }
                 "--rtmp" => options.rtmp = Some(value()?),
                 "--file" => options.file = Some(value()?.into()),
                 "--model" => options.model = Some(value()?),
                 "--device" => options.device = Some(value()?),
-                "--webrtc" => options.webrtc = true,
                 "--window" => options.window = true,
                 "-h" | "--help" => return Ok(None),
                 _ => return Err(format!("{argument} is not known (--help tells what is)")),
@@ -79,8 +81,8 @@ impl Options {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let wrong = |why: String| format!("--listen {text}: {why}; expected such as 127.0.0.1:8090");
+fn address(option: &str, text: &str) -> Result<SocketAddr, String> {
+    let wrong = |why: String| format!("{option} {text}: {why}; expected such as 127.0.0.1:8090");
     text.to_socket_addrs().map_err(|e| wrong(e.to_string()))?.next().ok_or_else(|| wrong("no address".into()))
 }
 
@@ -102,6 +104,7 @@ mod tests {
             (face.clone() + "--rtmp http://a/b/c", "expected rtmp://"),
             (face.clone() + "--file out.mp4", ".mkv or .flv"),
             (face.clone() + "--listen 8090", "--listen 8090"),
+            (face.clone() + "--webrtc 8080", "--webrtc 8080"),
             (face.clone() + "--bogus", "not known"),
         ] {
             let error = parse(&text).unwrap_err();

@@ -12,6 +12,7 @@
 //! a source of its own, it is written over the silence. So there is nothing to mix, link or wait for, and no way for a speech to
 //! stop the picture or to come at a wrong time.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gst::prelude::*;
@@ -46,13 +47,8 @@ impl Avatar {
             }
         }
         find("face")?.set_property("location", options.face.display().to_string());
-        if options.webrtc {
-            let browsers = find("browsers")?;
-            for server in ["run-signalling-server", "run-web-server"] {
-                if browsers.has_property(server) {
-                    browsers.set_property(server, true);
-                }
-            }
+        if let Some(address) = options.webrtc {
+            serve_browsers(&find("browsers")?, address)?;
         }
         let pad = silence.static_pad("src").ok_or("audiotestsrc has no src pad")?;
         let queue = speech.clone();
@@ -131,16 +127,36 @@ fn description(options: &Options, encode: bool) -> String {
              {sounds} ! avenc_aac bitrate=128000 ! aacparse ! audio/mpeg,stream-format=raw ! appsink name=sounds sync=false "
         );
     }
-    if options.webrtc {
-        text += &format!("{pictures} ! videoconvert ! browsers. {sounds} ! browsers. webrtcsink name=browsers ");
+    if options.webrtc.is_some() {
+        // Browsers need longer to bring together what does not come at the same time.
+        text += &format!(
+            "{pictures} ! videoconvert ! clocksync ! browsers.video_0 {sounds} ! clocksync ! browsers.audio_0 \
+             webrtcsink name=browsers video-caps=\"video/x-vp8;video/x-h264\" stun-server=NULL "
+        );
     }
     if options.window {
         text += &format!("{pictures} ! videoconvert ! autovideosink {sounds} ! autoaudiosink ");
     }
-    if !encode && !options.webrtc && !options.window {
+    if !encode && options.webrtc.is_none() && !options.window {
         text += &format!("{pictures} ! fakesink sync=true {sounds} ! fakesink sync=true ");
     }
     text
+}
+
+/// Makes `webrtcsink` serve a page at `address`, and tell those who open it, one port above, what there is to see.
+fn serve_browsers(browsers: &gst::Element, address: SocketAddr) -> Result<(), &'static str> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines/webrtc");
+    let signalling = address.port().checked_add(1).ok_or("--webrtc: there is no port above this one")?;
+    if !browsers.has_property("run-web-server") {
+        return Err("--webrtc: this webrtcsink has no web server; ./setup.sh --webrtc builds one that has");
+    }
+    browsers.set_property("run-signalling-server", true);
+    browsers.set_property("signalling-server-host", address.ip().to_string());
+    browsers.set_property("signalling-server-port", u32::from(signalling));
+    browsers.set_property("run-web-server", true);
+    browsers.set_property("web-server-host-addr", format!("http://{address}/"));
+    browsers.set_property("web-server-directory", page);
+    Ok(())
 }
 
 /// Writes what there is to say over a buffer of silence.
