@@ -82,6 +82,32 @@ fn large_frames_and_no_face() {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
+/// A muxer that knows no GAP holds the picture up until there is sound again, which must come by nevertheless.
+#[test]
+fn a_long_gap_in_the_sound_stops_nothing() {
+    let pipeline = launch(concat!(
+        "videotestsrc num-buffers=200 ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! b.video_sink \
+         audiotestsrc num-buffers=400 ! audio/x-raw,format=S16LE,rate=48000 ! identity name=gap ! b.audio_sink \
+         lipsyncbin name=b region=8,8,48,48 backend=test model=",
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/models/flash b.video_src ! m. b.audio_src ! queue ! m. matroskamux name=m ! fakesink"
+    ));
+    let pad = pipeline.by_name("gap").unwrap().static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let buffer = info.buffer().unwrap();
+        let pts = buffer.pts().unwrap();
+        if !(1..6).contains(&pts.seconds()) {
+            return gst::PadProbeReturn::Ok;
+        }
+        let gap = gst::event::Gap::builder(pts).duration(buffer.duration()).build();
+        pad.push_event(gap);
+        gst::PadProbeReturn::Drop
+    });
+    finish(&pipeline);
+    assert_eq!(stat(&pipeline.by_name("b").unwrap(), "frames"), 200);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
 /// A microphone whose clock is a thousandth slow or fast, many times what they are: the lips follow the times of its buffers. In
 /// two minutes these are three times 40 ms from where the samples would be, and a slow clock leaves a gap of a frame there.
 #[test]

@@ -488,9 +488,11 @@ fn another_sound_may_come() {
     let generator = test.pipeline.by_name("g").expect("named above");
     let source = test.features.static_pad("src").expect("a source has a pad");
     let pad = source.peer().expect("it is linked");
+    // What the last of the next `count` frames shows.
     let pull = |count| {
         let next = |_| test.sink.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("a frame leaves");
-        (0..count).map(next).last().and_then(|sample| shown(&sample.buffer_owned().expect("a buffer")))
+        let samples: Vec<_> = (0..count).map(next).collect();
+        shown(&samples.last()?.buffer_owned().expect("a buffer"))
     };
     test.play();
     test.push_video((0..10).map(|i| test.frame(i * 40 * MS, 1.0)));

@@ -47,6 +47,5 @@ fn told(act: impl FnOnce()) -> Objects {
     act();
     gst::log::set_threshold_for_name("GST_TRACER", gst::DebugLevel::None);
     gst::log::remove_log_function(log);
-    let alive = alive.lock().clone();
-    alive
+    alive.lock().clone()
 }
