@@ -25,10 +25,6 @@ const PASTED: u32 = 2;
 /// Sound that may wait on its way out: more than any encoder looks ahead, and an end to what a sink that takes none can pile up.
 const MOST_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(60);
 
-/// Bytes of sound on its way to the features that may wait. A GAP takes no place there: muxers that know no GAP hold the picture
-/// up, with what waits for it here, until sound comes again.
-const MOST_HEARD: u32 = 4 << 20;
-
 /// The name of avatarloop's `mode` here.
 const LOOP: &str = "loop";
 
@@ -84,7 +80,6 @@ impl LipsyncBin {
             glib::Object::builder::<AudioFeatures>().property("name", "features").build().upcast();
         let (cropped, pasted) = (queue("cropped", CROPPED)?, queue("pasted", PASTED)?);
         let (tee, heard, leaving) = (make("tee", "sound")?, queue("heard", 0)?, queue("leaving", 0)?);
-        heard.set_property("max-size-bytes", MOST_HEARD);
         leaving.set_property("max-size-time", MOST_SOUND.nseconds());
         let (convert, resample) = (make("audioconvert", "convert")?, make("audioresample", "resample")?);
 
@@ -107,6 +102,7 @@ impl LipsyncBin {
             ghost.set_target(Some(&target))?;
         }
         take_any(&heard);
+        hold_a_second(&heard);
         ask_nobody_for_memory(&self.audio_sink);
         drop_unwanted(&leaving, &self.audio_src);
         let drains = [Drain::of(&leaving), Drain::of(&heard)];
@@ -126,6 +122,23 @@ fn take_any(queue: &gst::Element) {
         let answer = pad.pad_template_caps().intersect(&answer);
         query.set_result(&answer);
         gst::PadProbeReturn::Handled
+    });
+}
+
+/// As much sound as fills a second may wait on its way to the features; that is as far as it runs ahead of the picture. Bytes and
+/// not time, since a GAP must take no place: muxers that know no GAP hold the picture up until sound comes again.
+fn hold_a_second(queue: &gst::Element) {
+    let Some(pad) = queue.static_pad("sink") else { return };
+    let queue = queue.downgrade();
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        let Some(gst::PadProbeData::Event(event)) = &info.data else { return gst::PadProbeReturn::Ok };
+        if let gst::EventView::Caps(caps) = event.view()
+            && let Ok(sound) = gst_audio::AudioInfo::from_caps(caps.caps())
+            && let Some(queue) = queue.upgrade()
+        {
+            queue.set_property("max-size-bytes", sound.rate().saturating_mul(sound.bpf()));
+        }
+        gst::PadProbeReturn::Ok
     });
 }
 
