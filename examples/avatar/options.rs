@@ -46,10 +46,8 @@ impl Options {
             let mut value = || arguments.next().filter(|v| !v.is_empty()).ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
                 "--face" => options.face = value()?.into(),
-                "--listen" | "--webrtc" => {
-                    let given = address(&argument, &value()?)?;
-                    if argument == "--webrtc" { options.webrtc = Some(given) } else { options.listen = given }
-                }
+                "--listen" => options.listen = address("--listen", &value()?)?,
+                "--webrtc" => options.webrtc = Some(address("--webrtc", &value()?)?),
                 "--rtmp" => options.rtmp = Some(value()?),
                 "--file" => options.file = Some(value()?.into()),
                 "--model" => options.model = Some(value()?),
