@@ -126,7 +126,7 @@ webrtc() {
     version=$(sed -n 's/^gst-plugin-webrtc = { version = "=\([0-9.]*\)".*/\1/p' build-aux/webrtc/Cargo.toml)
     [ "$(cat "$folder/build-version" 2> /dev/null)" != "$version" ] || return 0
     say "fetching and building webrtcsink $version (some minutes)"
-    CARGO_TARGET_DIR=$work cargo build --release --locked --quiet --manifest-path build-aux/webrtc/Cargo.toml -p gst-plugin-webrtc ||
+    CARGO_TARGET_DIR=$work cargo build --release --quiet --manifest-path build-aux/webrtc/Cargo.toml -p gst-plugin-webrtc ||
         fail "the build of webrtcsink failed (see above)"
     mkdir -p "$folder"
     mv "$work/release/libgstrswebrtc.so" "$folder/"
