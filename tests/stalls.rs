@@ -116,6 +116,68 @@ fn a_seek_while_the_model_hangs() {
     println!("to NULL while the model hangs: {:.0?}", start.elapsed());
 }
 
+/// How a stream ends whose model hangs in its run `at`, every time it is opened; how often that was warned of; and lipsyncgen's `stats`.
+fn with_a_model_that_hangs(
+    at: u32,
+    more: &str,
+    picture: &str,
+    sound: &str,
+) -> (gst::MessageType, usize, gst::Structure) {
+    init();
+    let flash = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash");
+    let generator = format!(
+        "name=g model={flash} backend=test device=hang-at={at} batch-size=1 stall-timeout=300000000 {more} ! facepaste"
+    );
+    let pipeline = gst::parse::launch(&format!(
+        "{picture} ! facecrop region=20,20,80,80 ! lipsyncgen {generator} ! fakesink {sound} ! {FEATURES}"
+    ));
+    let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let kinds = [gst::MessageType::Warning, gst::MessageType::Eos, gst::MessageType::Error];
+    let mut warnings = 0;
+    let end = loop {
+        let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &kinds).expect("it does not end");
+        match message.type_() {
+            gst::MessageType::Warning => warnings += 1,
+            end => break end,
+        }
+    };
+    let stats = pipeline.by_name("g").unwrap().property("stats");
+    pipeline.set_state(gst::State::Null).unwrap();
+    (end, warnings, stats)
+}
+
+#[test]
+fn a_model_that_hangs_is_opened_again() {
+    let (end, warnings, stats) = with_a_model_that_hangs(150, "", PICTURE, SOUND);
+    assert_eq!((end, warnings, stats.get("frames")), (gst::MessageType::Eos, 1, Ok(200u64)));
+    // Frame 150 was lost, and what went by while the model was opened.
+    let generated: u64 = stats.get("generated").unwrap();
+    assert!((149..200).contains(&generated), "{stats}");
+}
+
+#[test]
+fn a_model_that_hangs_always_is_given_up() {
+    let (end, warnings, stats) = with_a_model_that_hangs(0, "", PICTURE, SOUND);
+    assert_eq!((end, warnings, stats.get("frames")), (gst::MessageType::Eos, 1, Ok(200u64)));
+    assert_eq!(stats.get("generated"), Ok(0u64));
+    let (end, ..) = with_a_model_that_hangs(0, "on-error=fail", PICTURE, SOUND);
+    assert_eq!(end, gst::MessageType::Error);
+}
+
+/// Frames do not wait, but the mouths come back.
+#[test]
+fn a_model_that_hangs_is_opened_again_where_the_stream_is_live() {
+    let live = |source: &str| source.replace("testsrc num-buffers=200 ", "testsrc num-buffers=75 is-live=true ");
+    let (end, warnings, stats) =
+        with_a_model_that_hangs(40, "", &live(PICTURE), &SOUND.replace("src ", "src is-live=true "));
+    assert_eq!((end, warnings, stats.get("frames")), (gst::MessageType::Eos, 1, Ok(75u64)));
+    // They are missing for the timeout, of eight frames.
+    let generated: u64 = stats.get("generated").unwrap();
+    assert!((45..75).contains(&generated), "{stats}");
+}
+
 /// A sink that somebody has paused takes nothing, which is no stall; one that is stuck is.
 #[test]
 fn a_paused_sink_is_no_stall() {

@@ -122,6 +122,11 @@ impl Generator {
         devices
     }
 
+    /// Its sessions hang: whoever opens the same graphs gets others.
+    pub fn abandon(&self) {
+        self.stages.iter().for_each(|stage| runtime::abandon(&stage.session));
+    }
+
     /// Better devices that failed, and why.
     pub fn refused(&self) -> Vec<String> {
         let mut refused: Vec<String> = self.stages.iter().flat_map(|s| s.session.lock().refused().to_vec()).collect();

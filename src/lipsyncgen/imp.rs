@@ -15,20 +15,16 @@ use gst_base::subclass::prelude::*;
 use parking_lot::Mutex;
 
 use super::flushes::Flushes;
-use super::generator::{self, Generator};
+use super::loaded::{Loaded, new_rows};
 use super::queries::{Asked, refuses_seeks};
 use super::settings::{Settings, properties};
 use super::state::{Item, State};
 use super::stats::Stats;
-use super::tensors::FaceInput;
 use super::watchdog::{Phase, Watchdog};
-use super::window::RowStore;
 use super::{CAT, OnAudioEnd, OnStall};
-use crate::face_meta::Generated;
-use crate::model::manifest::{End, Rows};
-use crate::model::{DEFAULT_MODEL, Model};
+use crate::model::Model;
 use crate::pixels;
-use crate::runtime::{Aside, Cancel, Options, RuntimeError};
+use crate::runtime::Cancel;
 
 /// Frames per run when not live, where `batch-size` is 0.
 const BATCH: usize = 8;
@@ -38,23 +34,6 @@ const MAX_HELD: gst::ClockTime = gst::ClockTime::from_mseconds(800);
 
 /// Assumed between frames where the caps do not tell.
 pub(super) const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
-
-/// Runs the model's graphs on the faces of some frames.
-pub(super) type Worker = Aside<Vec<FaceInput>, Result<Vec<Generated>, RuntimeError>>;
-
-/// What READY holds: the model and the thread that runs it.
-#[derive(Clone)]
-pub(super) struct Loaded {
-    pub(super) model: Arc<Model>,
-    pub(super) worker: Arc<Worker>,
-    pub(super) windows: Arc<Vec<Rows>>,
-    /// Covers all windows.
-    pub(super) reach: Rows,
-    /// The first crop of each track is an input.
-    pub(super) keeps_reference: bool,
-    /// The settings it was loaded with.
-    key: (Option<String>, Options),
-}
 
 pub struct LipsyncGen {
     pub(super) video: gst_base::AggregatorPad,
@@ -77,43 +56,6 @@ impl LipsyncGen {
 
     pub(super) fn model(&self) -> Option<Arc<Model>> {
         self.loaded.lock().as_ref().map(|l| l.model.clone())
-    }
-
-    /// Opens the model named by the settings and starts its thread.
-    fn load(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = self.settings.lock().clone();
-        let name = settings.model.as_deref().unwrap_or(DEFAULT_MODEL);
-        let progress = |type_, text: String| {
-            let message = gst::message::Progress::builder(type_, "lipsync-model", &text).src(&*self.obj()).build();
-            let _ = self.obj().post_message(message);
-        };
-        progress(gst::ProgressType::Start, format!("Loading model {name}"));
-        let failed = |error: gst::ErrorMessage| {
-            progress(gst::ProgressType::Error, format!("Model {name} could not be loaded"));
-            error
-        };
-        let model = Model::open(name).map_err(|e| failed(e.into()))?;
-        let generator = Generator::open(&model, &settings.options)
-            .map_err(|e| failed(gst::error_msg!(gst::LibraryError::Init, ("{e}"))))?;
-        for refused in generator.refused() {
-            gst::element_imp_warning!(self, gst::LibraryError::Init, ("{refused}"));
-        }
-        let devices = generator.devices().join(", ");
-        let worker = Worker::start("lipsyncgen-infer", || move |faces: Vec<FaceInput>| generator.run(&faces))
-            .map_err(|e| failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for inference: {e}"))))?;
-        let windows = Arc::new(generator::windows(&model));
-        self.state.lock().rows = Some(new_rows(&model));
-        let reach = Rows {
-            before: windows.iter().map(|w| w.before).max().unwrap_or(0),
-            count: windows.iter().map(|w| w.count).max().unwrap_or(1),
-            end: End::Edge,
-            rate: windows.iter().filter_map(|w| w.rate).min(),
-        };
-        let key = (settings.model.clone(), settings.options.clone());
-        let keeps_reference = generator::needs_reference(&model);
-        *self.loaded.lock() = Some(Loaded { model, worker: Arc::new(worker), windows, reach, keeps_reference, key });
-        progress(gst::ProgressType::Complete, format!("Model {name} is ready on {devices}"));
-        Ok(())
     }
 
     /// What the watchdog goes by, as it is now.
@@ -249,11 +191,6 @@ impl LipsyncGen {
             gst::PadProbeReturn::Handled
         });
     }
-}
-
-fn new_rows(model: &Model) -> RowStore {
-    let features = &model.manifest.audiofeatures;
-    RowStore::new(features.width(), features.rate(), features.beyond() as u32)
 }
 
 #[glib::object_subclass]
@@ -400,9 +337,8 @@ impl ElementImpl for LipsyncGen {
             })?,
             gst::StateChange::ReadyToPaused => {
                 let settings = self.settings.lock().clone();
-                let key = (settings.model, settings.options);
                 // The model may be changed in READY.
-                if self.loaded().is_none_or(|loaded| loaded.key != key) {
+                if self.loaded().is_none_or(|loaded| !loaded.is_for(&settings)) {
                     self.load().map_err(|error| {
                         self.post_error_message(error);
                         gst::StateChangeError

@@ -3,7 +3,8 @@
 
 use gst_base::prelude::*;
 
-use super::imp::{FRAME, LipsyncGen, Loaded};
+use super::imp::{FRAME, LipsyncGen};
+use super::loaded::Loaded;
 use super::state::{Frame, Item};
 use crate::face_meta::pool_limit;
 

@@ -10,6 +10,7 @@ pub(crate) mod fuzz;
 mod generator;
 mod imp;
 mod intake;
+mod loaded;
 mod mouth;
 mod output;
 mod queries;

@@ -8,15 +8,16 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::imp::{LipsyncGen, Loaded};
+use super::imp::LipsyncGen;
+use super::loaded::Loaded;
 use super::settings::Settings;
 use super::state::{Frame, Item};
 use super::tensors::FaceInput;
-use super::watchdog::Phase;
+use super::watchdog::{Phase, USUAL};
 use super::window::Window;
 use super::{OnError, OnMissing};
 use crate::face_meta::{Face, FaceMeta, Generated, Reason};
-use crate::runtime::Outcome;
+use crate::runtime::{Outcome, RuntimeError};
 
 /// What is to become of a frame.
 enum Plan {
@@ -58,13 +59,13 @@ impl LipsyncGen {
         let mut missed = None;
         if !jobs.is_empty() {
             let usually = self.stats.lock().usual(frames_to_make);
-            self.watchdog.infer(usually);
             let deadline = latency.zip(first_time).and_then(|(latency, time)| self.deadline(time, latency));
             let expected = jobs.len();
-            match loaded.worker.run(jobs, deadline, || self.cancel.is_cancelled()) {
+            match self.infer(settings, loaded, jobs, usually, deadline) {
                 Outcome::Done(Ok(results), took) if results.len() == expected => {
                     self.stats.lock().ran(took, frames_to_make);
-                    self.state.lock().failing = false;
+                    let mut state = self.state.lock();
+                    (state.failing, state.hangs) = (false, 0);
                     made = results.into_iter();
                 }
                 Outcome::Late => missed = Some(Reason::Late),
@@ -102,6 +103,32 @@ impl LipsyncGen {
             }
         }
         Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Has the model run, on its own thread. One that does not come back is a failure, and opened again.
+    fn infer(
+        &self,
+        settings: &Settings,
+        loaded: &Loaded,
+        jobs: Vec<FaceInput>,
+        usually: Duration,
+        deadline: Option<Instant>,
+    ) -> Outcome<Result<Vec<Generated>, RuntimeError>> {
+        let worker = match loaded.worker() {
+            Ok(worker) => worker,
+            Err(error) => return Outcome::Failed(error),
+        };
+        // Where frames do not wait for it, nobody else notices.
+        let timeout = Duration::from(settings.stall_timeout);
+        let busy = worker.busy().filter(|_| !timeout.is_zero());
+        if busy.is_some_and(|busy| busy >= timeout.max(USUAL * usually)) {
+            return Outcome::Failed(self.hung());
+        }
+        self.watchdog.infer(usually);
+        match worker.run(jobs, deadline, || self.cancel.is_cancelled() || self.watchdog.hangs()) {
+            Outcome::Aborted if !self.cancel.is_cancelled() => Outcome::Failed(self.hung()),
+            outcome => outcome,
+        }
     }
 
     /// Decides what a frame gets; what must be generated is appended to `jobs`, one per face.

@@ -90,7 +90,7 @@ pub(crate) fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecEnum::builder_with_default("on-error", default.on_error)
             .nick("On error")
-            .blurb("What happens when the model fails on a frame")
+            .blurb("What happens when the model fails on a frame, or hangs for stall-timeout; after that it is opened again, once")
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt64::builder("stall-timeout")

@@ -39,6 +39,8 @@ pub struct State {
     pub references: HashMap<u32, Arc<RgbImage>>,
     pub frame_duration: Option<gst::ClockTime>,
     pub failing: bool,
+    /// How often in a row the model did not come back from a run.
+    pub hangs: u32,
     /// The rows of the buffer at the front of the features pad are in `rows` already.
     pub front_taken: bool,
     /// Somebody speaks in the last frame that was sent.

@@ -17,7 +17,7 @@ use super::diagnosis::{diagnose, top};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A model that is slow is not stuck before a run has taken so many times what it usually takes.
-const USUAL: u32 = 3;
+pub const USUAL: u32 = 3;
 
 /// What the streaming thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ struct Activity {
     frames: u64,
     /// How long this phase may take, where that is longer than the timeout.
     patience: Duration,
+    /// It has been reported that the graphs do not come back.
+    hangs: bool,
 }
 
 /// Watches one element while it is PLAYING or on the way there: most deadlocks keep a pipeline from ever starting.
@@ -46,7 +48,13 @@ pub struct Watchdog {
 
 impl Default for Watchdog {
     fn default() -> Self {
-        let activity = Activity { phase: Phase::Waiting, since: Instant::now(), frames: 0, patience: Duration::ZERO };
+        let activity = Activity {
+            phase: Phase::Waiting,
+            since: Instant::now(),
+            frames: 0,
+            patience: Duration::ZERO,
+            hangs: false,
+        };
         Self { activity: Arc::new(Mutex::new(activity)), thread: Mutex::default() }
     }
 }
@@ -67,7 +75,14 @@ impl Watchdog {
     /// The graphs begin to run, which usually takes so long.
     pub fn infer(&self, usually: Duration) {
         self.enter(Phase::Inferring);
-        self.activity.lock().patience = USUAL * usually;
+        let mut activity = self.activity.lock();
+        activity.patience = USUAL * usually;
+        activity.hangs = false;
+    }
+
+    /// Whether it has been reported that the graphs do not come back: it is time to give them up.
+    pub fn hangs(&self) -> bool {
+        self.activity.lock().hangs
     }
 
     /// A frame went out.
@@ -102,16 +117,22 @@ impl Watchdog {
                     activity.lock().since = Instant::now();
                     continue;
                 }
-                if timeout.is_zero() || idle < timeout.max(patience) || reported.is_some() {
+                if timeout.is_zero() || idle < timeout.max(patience) {
                     continue;
                 }
-                let Some(found) = diagnose(&element, phase) else { continue };
-                reported = Some(frames);
-                let text = format!("no frame left for {:.1} s: {}", idle.as_secs_f64(), found.cause);
-                match on_stall {
-                    OnStall::Report => event(&element, "stalled", &text, found.pad),
-                    OnStall::Error => gst::element_error!(element, gst::StreamError::Failed, ("{text}")),
+                if reported.is_none() {
+                    let Some(found) = diagnose(&element, phase) else { continue };
+                    reported = Some(frames);
+                    let text = format!("no frame left for {:.1} s: {}", idle.as_secs_f64(), found.cause);
+                    match on_stall {
+                        OnStall::Report => event(&element, "stalled", &text, found.pad),
+                        OnStall::Error => gst::element_error!(element, gst::StreamError::Failed, ("{text}")),
+                    }
                 }
+                let mut activity = activity.lock();
+                // It may have come back just now.
+                activity.hangs =
+                    on_stall == OnStall::Report && activity.phase == Phase::Inferring && activity.frames == frames;
             }
         };
         if let Err(error) = thread::Builder::new().name("lipsyncgen-watch".into()).spawn(watch) {

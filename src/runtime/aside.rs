@@ -73,7 +73,7 @@ struct Papers<J, A> {
     ticket: u64,
     job: Option<J>,
     /// Of the job that the thread is at.
-    busy: Option<u64>,
+    busy: Option<(u64, Instant)>,
     answer: Option<(u64, Outcome<A>)>,
     /// A job with a deadline was given up behind the one that the thread is at.
     behind: bool,
@@ -88,6 +88,11 @@ impl<J: Send + 'static, A: Send + 'static> Aside<J, A> {
         let own = desk.clone();
         let thread = thread::Builder::new().name(name.into()).spawn(move || own.work(make()))?;
         Ok(Self { desk, thread })
+    }
+
+    /// How long the thread has been at what it is doing; `None` where it waits for a job.
+    pub fn busy(&self) -> Option<Duration> {
+        self.desk.papers.lock().busy.map(|(_, since)| since.elapsed())
     }
 
     /// Has `job` done and waits for the answer: until `deadline` where there is one, and as long as it is not `given_up`.
@@ -155,7 +160,7 @@ impl<J, A> Desk<J, A> {
                 return None;
             }
             if let Some(job) = papers.job.take() {
-                papers.busy = Some(papers.ticket);
+                papers.busy = Some((papers.ticket, Instant::now()));
                 return Some((papers.ticket, job));
             }
             self.changed.wait(&mut papers);

@@ -2,7 +2,8 @@
 //! Running a graph: one trait, and the libraries behind it.
 //!
 //! A [`Session`] is a loaded graph. Opening the same file with the same [`Options`] twice in a process yields the same
-//! session, so the weights are in memory once; runs take turns.
+//! session, so the weights are in memory once; runs take turns. A small graph, which one thread runs, is opened once per core
+//! at most: eight streams that took turns at it left most of 16 cores idle.
 
 mod aside;
 mod device;
@@ -204,6 +205,18 @@ fn threads(options: &Options, bytes: u64) -> usize {
     }
 }
 
+/// How often the graph in `file` may be in memory.
+fn copies(file: &Path, options: &Options) -> usize {
+    let bytes = std::fs::metadata(file).map_or(u64::MAX, |file| file.len());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if bytes < SMALL_GRAPH_BYTES { (cores / threads(options, bytes)).max(1) } else { 1 }
+}
+
+/// Nobody who opens a graph from now on gets this session, which hangs.
+pub fn abandon(session: &SharedSession) {
+    share::forget(session);
+}
+
 /// Opens the graph in `file`, or finds it open already.
 pub fn open(file: &Path, options: &Options) -> Result<SharedSession, RuntimeError> {
     open_unseen(file, options).map(|session| watch::watched(file, session))
@@ -220,7 +233,7 @@ fn open_unseen(file: &Path, options: &Options) -> Result<SharedSession, RuntimeE
         Backend::Auto => is_torch(file),
         backend => backend == Backend::Torch,
     };
-    share::get_or_open(file, options, || match torch {
+    share::get_or_open(file, options, copies(file, options), || match torch {
         true => open_torch(file, options),
         false => Ok(Arc::new(Mutex::new(onnx::OnnxSession::open(file, options)?))),
     })
