@@ -371,3 +371,18 @@ fn it_stops_wherever_it_is() {
         }
     }
 }
+
+/// Pads send what they sent before once more when their offset changes, not all of it as queues hold back what they know.
+#[test]
+fn a_stream_may_start_twice() {
+    common::init();
+    let mut harness = gst_check::Harness::new_parse("avatarloop mode=forward");
+    harness.set_src_caps_str("video/x-raw,format=GRAY8,width=4,height=2,framerate=25/1");
+    harness.push(frame(0, Some(0), Some(40 * MS))).unwrap();
+    let start = harness.srcpad().unwrap().sticky_event::<gst::event::StreamStart>(0).unwrap();
+    assert!(harness.push_event(start.to_owned().into()));
+    harness.push(frame(1, Some(40 * MS), Some(40 * MS))).unwrap();
+    assert!(harness.push_event(gst::event::Eos::new()));
+    let numbers: Vec<u8> = (0..5).map(|_| harness.pull().unwrap().map_readable().unwrap()[0]).collect();
+    assert_eq!(numbers, [0, 1, 0, 1, 0]);
+}

@@ -39,6 +39,8 @@ struct Clip {
 
 #[derive(Default)]
 struct State {
+    /// Of the last stream's start.
+    stream: Option<gst::Seqnum>,
     /// Of the caps that were sent on, and how long one of their frames lasts.
     info: Option<(gst_video::VideoInfo, u64)>,
     /// What arriving times mean.
@@ -60,7 +62,7 @@ struct State {
 impl State {
     /// Forgets the stream, but not its caps: they stay valid over a flush.
     fn reset(&mut self) {
-        *self = Self { info: self.info.take(), ..Self::default() };
+        *self = Self { stream: self.stream, info: self.info.take(), ..Self::default() };
     }
 
     fn recording(&self) -> bool {
@@ -227,9 +229,12 @@ impl AvatarLoop {
             },
             Eos(_) => self.start_looping() || forward(event),
             StreamStart(_) => {
-                // Another clip takes over.
-                let _ = self.srcpad.pause_task();
-                self.state.lock().reset();
+                // The same start comes again where a pad before this one has been given another offset.
+                if self.state.lock().stream.replace(event.seqnum()) != Some(event.seqnum()) {
+                    // Another clip takes over.
+                    let _ = self.srcpad.pause_task();
+                    self.state.lock().reset();
+                }
                 forward(event)
             }
             FlushStart(_) => {
