@@ -61,8 +61,10 @@ pub fn diagnose(element: &super::LipsyncGen, phase: Phase) -> Option<Diagnosis> 
 /// Whether a sink has been paused while the pipeline as a whole plays.
 fn rests(element: &super::LipsyncGen) -> bool {
     let Ok(pipeline) = top(element.upcast_ref()).downcast::<gst::Bin>() else { return false };
-    let plays = |element: &gst::Element| element.current_state() == gst::State::Playing;
-    plays(pipeline.upcast_ref()) && pipeline.iterate_sinks().into_iter().flatten().any(|sink| !plays(&sink))
+    // After a flush the pipeline is on its way to PLAYING again, and so are its sinks.
+    let (_, current, pending) = pipeline.state(gst::ClockTime::ZERO);
+    (current, pending) == (gst::State::Playing, gst::State::VoidPending)
+        && pipeline.iterate_sinks().into_iter().flatten().any(|sink| sink.current_state() != gst::State::Playing)
 }
 
 /// The pipeline that an element is in.

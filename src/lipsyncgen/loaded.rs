@@ -139,8 +139,9 @@ impl LipsyncGen {
         };
         let mut loaded = self.loaded.lock();
         if let Some(loaded) = loaded.as_mut() {
-            let started = if again { Ok(loaded.worker = None) } else { loaded.start_again() };
-            if let Err(error) = started {
+            if again {
+                loaded.worker = None;
+            } else if let Err(error) = loaded.start_again() {
                 gst::warning!(super::CAT, imp = self, "no thread to open the model again: {error}");
             }
         }

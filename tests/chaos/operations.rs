@@ -98,7 +98,9 @@ pub fn operate(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String
             hold(subject, count, pause);
         }
         _ => {
-            let (which, offset) = (rng.choice(["picture-caps", "sound-caps"]).unwrap_or(""), rng.i64(-500..2000));
+            // Where a clip's frames all lie before time 0 there is nothing to repeat.
+            let least = if subject.plan.endless { 0 } else { -500 };
+            let (which, offset) = (rng.choice(["picture-caps", "sound-caps"]).unwrap_or(""), rng.i64(least..2000));
             tell(format!("{which} is shifted by {offset} ms"));
             if let Some(pad) = subject.pipeline.by_name(which).and_then(|element| element.static_pad("src")) {
                 pad.set_offset(offset * 1_000_000);
