@@ -6,7 +6,7 @@ use super::place::{Place, WHOLE};
 use crate::face_meta::{Face, Patch, RgbImage};
 use crate::geometry::Affine;
 use crate::model::manifest::Detail;
-use crate::pixels::{Canvas, ColorMap, Tile, taps};
+use crate::pixels::{Canvas, ColorMap, Rows, Tile, taps};
 
 /// The ring along the border that `match_color` compares, as a fraction of the picture.
 const RING: f32 = 1.0 / 16.0;
@@ -29,7 +29,7 @@ pub struct Style {
 /// Lays `patch` over the canvas. The error says what is wrong with the patch.
 pub fn paste(canvas: &mut Canvas, face: &Face, patch: &Patch, style: &Style) -> Result<(), String> {
     let &Patch { width, height, ref data } = patch;
-    let Some(rgb) = Tile::of_rgb(patch) else {
+    let Some(new) = pixels(patch).filter(|pixels| !pixels.is_empty()) else {
         return Err(format!("its picture of {width} × {height} has {} bytes", data.len()));
     };
     let Some(place) = Place::of(face) else { return Ok(()) };
@@ -37,90 +37,120 @@ pub fn paste(canvas: &mut Canvas, face: &Face, patch: &Patch, style: &Style) -> 
         (true, Some(old), Some(new)) => [old[0] - new[0], old[1] - new[1], old[2] - new[2]],
         _ => [0.0; 3],
     };
-    let Some(picture) = Picture::new(width, height, &rgb, shift, &face.crop, style.detail, canvas.color()) else {
-        return Ok(());
-    };
-    if canvas.subsampled() {
-        paste_components::<1>(canvas, 0, &place, &picture, style);
-        paste_components::<2>(canvas, 1, &place, &picture, style);
-    } else {
-        paste_components::<3>(canvas, 0, &place, &picture, style);
+    let old = (style.detail == Detail::Frame).then(|| stretched(&face.crop, width, height)).flatten();
+    let Some(picture) = Picture::new([width, height], new, shift, old, canvas.color()) else { return Ok(()) };
+    let groups: &[&[usize]] = if canvas.subsampled() { &[&[0], &[1, 2]] } else { &[&[0, 1, 2]] };
+    for group in groups {
+        paste_components(canvas, group, &place, &picture, style);
     }
     Ok(())
+}
+
+/// The pixels of `image`, R, G, B; `None` where it has not as many bytes as its size says.
+fn pixels(image: &RgbImage) -> Option<Vec<[f32; 3]>> {
+    let &RgbImage { width, height, ref data } = image;
+    let fits = width.checked_mul(height).and_then(|n| n.checked_mul(3)) == Some(data.len());
+    fits.then(|| data.as_chunks().0.iter().map(|rgb: &[u8; 3]| rgb.map(f32::from)).collect())
+}
+
+/// The pixels of `image`, stretched to another size; `None` where it is empty or broken.
+fn stretched(image: &RgbImage, width: usize, height: usize) -> Option<Vec<[f32; 3]>> {
+    if [image.width, image.height] == [width, height] {
+        return pixels(image).filter(|pixels| !pixels.is_empty());
+    }
+    let tile = Tile::of_rgb(image)?;
+    let (sx, sy) = (image.width as f32 / width as f32, image.height as f32 / height as f32);
+    let at = |x: usize, y: usize| tile.between((x as f32 + 0.5) * sx - 0.5, (y as f32 + 0.5) * sy - 0.5);
+    Some((0..height).flat_map(|y| (0..width).map(move |x| at(x, y)).collect::<Vec<_>>()).collect())
 }
 
 /// A generated picture in the frame's components.
 struct Picture {
     /// Width and height.
     size: Affine,
-    new: Tile<3>,
-    /// The original crop, where the frame's detail is wanted: with how far the new picture agrees with it, 0..1.
-    old: Option<Tile<4>>,
+    new: [Tile<1>; 3],
+    old: Option<Old>,
+}
+
+/// The original crop, where the frame's detail is wanted.
+struct Old {
+    components: [Tile<1>; 3],
+    /// How far the new picture agrees with it, 0..1.
+    agreement: Tile<1>,
 }
 
 impl Picture {
-    /// From R, G, B of the patch, to which `shift` is added.
+    /// From pixels of R, G, B, to which `shift` is added; `None` where there are none.
     fn new(
-        width: usize,
-        height: usize,
-        patch: &Tile<3>,
+        [width, height]: [usize; 2],
+        mut new: Vec<[f32; 3]>,
         shift: [f32; 3],
-        crop: &RgbImage,
-        detail: Detail,
+        old: Option<Vec<[f32; 3]>>,
         color: &ColorMap,
     ) -> Option<Self> {
-        let new = |x: usize, y: usize| {
-            let rgb = patch.between(x as f32, y as f32);
-            [0, 1, 2].map(|n| (rgb[n] + shift[n]).clamp(0.0, 255.0))
+        if shift != [0.0; 3] {
+            for pixel in &mut new {
+                *pixel = std::array::from_fn(|n| (pixel[n] + shift[n]).clamp(0.0, 255.0));
+            }
+        }
+        // Without a crop there is nothing to compare with.
+        let old = match old {
+            None => None,
+            Some(old) => {
+                let difference =
+                    |(a, b): (&[f32; 3], &[f32; 3])| (0..3).fold(0.0f32, |most, n| most.max((a[n] - b[n]).abs()));
+                let mut agreement: Vec<f32> = new.iter().zip(&old).map(difference).collect();
+                most_around(width, &mut agreement);
+                agreement.iter_mut().for_each(|value| *value = (1.0 - *value / FOREIGN).max(0.0));
+                let agreement = Tile::new([0, 0], width, height, |y, row| {
+                    row.as_flattened_mut().copy_from_slice(&agreement[y * width..][..width])
+                })?;
+                Some(Old { components: components(width, height, old, color)?, agreement })
+            }
         };
-        // Where the crop has another size it is stretched; without a crop there is nothing to compare with.
-        let crop = (detail == Detail::Frame).then_some(crop).and_then(|c| Some((Tile::of_rgb(c)?, c.width, c.height)));
-        let old = crop.and_then(|(tile, crop_width, crop_height)| {
-            let (sx, sy) = (crop_width as f32 / width as f32, crop_height as f32 / height as f32);
-            let old = |x: usize, y: usize| tile.between((x as f32 + 0.5) * sx - 0.5, (y as f32 + 0.5) * sy - 0.5);
-            let difference = |k: usize| {
-                let (a, b) = (new(k % width, k / width), old(k % width, k / width));
-                (0..3).fold(0.0f32, |most, n| most.max((a[n] - b[n]).abs()))
-            };
-            let differences = most_around(width, (0..width * height).map(difference).collect());
-            Tile::new([0, 0], width, height, |y, row| {
-                for (x, sample) in row.iter_mut().enumerate() {
-                    let [a, b, c] = color.from_rgb(old(x, y));
-                    *sample = [a, b, c, (1.0 - differences[y * width + x] / FOREIGN).max(0.0)];
-                }
-            })
-        });
-        let new = Tile::new([0, 0], width, height, |y, row| {
-            row.iter_mut().enumerate().for_each(|(x, sample)| *sample = color.from_rgb(new(x, y)));
-        })?;
-        Some(Self { size: Affine::scale(width as f32, height as f32), new, old })
+        let size = Affine::scale(width as f32, height as f32);
+        Some(Self { size, new: components(width, height, new, color)?, old })
     }
 }
 
-/// Each place gets the largest value of the 3 × 3 around it: where two pictures cross, a lone place may look the same.
-fn most_around(width: usize, values: Vec<f32>) -> Vec<f32> {
-    let over = |values: &[f32], step: usize, joined: &dyn Fn(usize) -> [bool; 2]| -> Vec<f32> {
-        let most = |k: usize| {
-            let [before, after] = joined(k);
-            let before = if before { values[k - step] } else { 0.0 };
-            let after = if after { values[k + step] } else { 0.0 };
-            values[k].max(before).max(after)
-        };
-        (0..values.len()).map(most).collect()
+/// Pixels of R, G, B as planes of the frame's components.
+fn components(width: usize, height: usize, mut pixels: Vec<[f32; 3]>, color: &ColorMap) -> Option<[Tile<1>; 3]> {
+    pixels.iter_mut().for_each(|pixel| *pixel = color.from_rgb(*pixel));
+    let plane = |n: usize| {
+        Tile::new([0, 0], width, height, |y, row| {
+            row.iter_mut().zip(&pixels[y * width..]).for_each(|(sample, pixel)| *sample = [pixel[n]]);
+        })
     };
-    let length = values.len();
-    let across = over(&values, 1, &|k| [k % width > 0, k % width + 1 < width]);
-    over(&across, width, &|k| [k >= width, k + width < length])
+    Some([plane(0)?, plane(1)?, plane(2)?])
 }
 
-fn paste_components<const N: usize>(
-    canvas: &mut Canvas,
-    first: usize,
-    place: &Place,
-    picture: &Picture,
-    style: &Style,
-) {
-    let layout = canvas.layouts()[first];
+/// Each place gets the largest value of the 3 × 3 around it: where two pictures cross, a lone place may look the same.
+fn most_around(width: usize, values: &mut [f32]) {
+    for row in values.chunks_exact_mut(width) {
+        let mut before = 0.0f32;
+        for x in 0..width {
+            let own = row[x];
+            row[x] = own.max(before).max(row.get(x + 1).copied().unwrap_or(0.0));
+            before = own;
+        }
+    }
+    let (mut before, mut own) = (vec![0.0f32; width], vec![0.0f32; width]);
+    for start in (0..values.len()).step_by(width) {
+        let (row, after) = values[start..].split_at_mut(width);
+        own.copy_from_slice(row);
+        for (value, before) in row.iter_mut().zip(&before) {
+            *value = value.max(*before);
+        }
+        for (value, after) in row.iter_mut().zip(after) {
+            *value = value.max(*after);
+        }
+        std::mem::swap(&mut before, &mut own);
+    }
+}
+
+/// Pastes the components `group`, which have the same subsampling.
+fn paste_components(canvas: &mut Canvas, group: &[usize], place: &Place, picture: &Picture, style: &Style) {
+    let layout = canvas.layouts()[group[0]];
     let (columns, rows) = place.samples(&layout, WHOLE, [0.0; 4]);
     let to_fraction = place.samples_to_fractions(&layout);
     let step = [to_fraction.0[0], to_fraction.0[3]];
@@ -129,42 +159,43 @@ fn paste_components<const N: usize>(
     let corner = Affine([1.0, 0.0, -0.5, 0.0, 1.0, -0.5]);
     let from_corner = corner.then(&to_picture).then(&corner);
     let taps = taps(&to_picture);
-    let share = 1.0 / taps.len() as f32;
-    let mut weights = vec![0.0; columns.len()];
-    let mut samples = vec![[0; N]; columns.len()];
+    let seen = |tile| Rows::new(tile, &from_corner, columns.clone(), &taps);
+    let source = |&n: &usize| (n, seen(&picture.new[n]), picture.old.as_ref().map(|old| seen(&old.components[n])));
+    let mut sources: Vec<_> = group.iter().map(source).collect();
+
+    let mut agreements = picture.old.as_ref().map(|old| seen(&old.agreement));
+    let [mut weights, mut new, mut old, mut agreement] = std::array::from_fn(|_| vec![0.0; columns.len()]);
+    let mut samples = vec![[0]; columns.len()];
     for y in rows {
         style.cover.row(to_fraction.apply([columns.start as f32, y as f32]), step, &mut weights);
         let shown = |weight: &f32| *weight > 0.0;
         let Some(start) = weights.iter().position(shown) else { continue };
         let end = weights.iter().rposition(shown).unwrap_or(start) + 1;
-        let row = &mut samples[start..end];
-        canvas.read(first, columns.start + start, y, row);
-        for (k, (sample, weight)) in row.iter_mut().zip(&weights[start..end]).enumerate().filter(|(_, (_, w))| shown(w))
-        {
-            let weight = style.opacity * weight;
-            let p = from_corner.apply([(columns.start + start + k) as f32, y as f32]);
-            let (mut new, mut old) = ([0.0; 3], [0.0; 4]);
-            for [dx, dy] in &taps {
-                let value = picture.new.between(p[0] + dx, p[1] + dy);
-                for n in 0..3 {
-                    new[n] += value[n] * share;
-                }
-                if let Some(tile) = &picture.old {
-                    let value = tile.between(p[0] + dx, p[1] + dy);
-                    for n in 0..4 {
-                        old[n] += value[n] * share;
-                    }
-                }
-            }
-            let agreement = old[3];
-            for n in 0..N {
-                let was = sample[n] as f32;
-                let detail = agreement * (was - old[first + n]);
-                // `as` saturates.
-                sample[n] = (was + weight * (new[first + n] + detail - was) + 0.5) as u8;
-            }
+        let x = columns.start + start;
+        let [weights, new, old, agreement] =
+            [&mut weights, &mut new, &mut old, &mut agreement].map(|row| &mut row[start..end]);
+        let samples = &mut samples[start..end];
+        weights.iter_mut().for_each(|weight| *weight *= style.opacity);
+        if let Some(agreements) = &mut agreements {
+            agreements.row(x, y, agreement);
         }
-        canvas.write(first, columns.start + start, y, row);
+        for (n, new_rows, old_rows) in &mut sources {
+            new_rows.row(x, y, new);
+            canvas.read(*n, x, y, samples);
+            if let Some(old_rows) = old_rows {
+                old_rows.row(x, y, old);
+                // What the frame has that its crop has not.
+                for (((new, old), agreement), [was]) in new.iter_mut().zip(&*old).zip(&*agreement).zip(&*samples) {
+                    *new += agreement * (f32::from(*was) - old);
+                }
+            }
+            for ((sample, new), weight) in samples.iter_mut().zip(&*new).zip(&*weights) {
+                let was = f32::from(sample[0]);
+                // Where the weight is 0 this is what it was. `as` saturates.
+                sample[0] = (was + weight * (new - was) + 0.5) as u8;
+            }
+            canvas.write(*n, x, y, samples);
+        }
     }
 }
 
@@ -194,10 +225,10 @@ mod tests {
     fn the_most_around_a_place_is_found_across_and_down() {
         let mut values = vec![0.0; 20];
         values[7] = 3.0;
-        let most = most_around(5, values);
+        most_around(5, &mut values);
         let expected: Vec<f32> =
             (0..20).map(|k| if (1..4).contains(&(k % 5)) && k / 5 < 3 { 3.0 } else { 0.0 }).collect();
-        assert_eq!(most, expected);
+        assert_eq!(values, expected);
     }
 
     #[test]

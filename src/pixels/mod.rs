@@ -15,6 +15,7 @@ pub(crate) mod fuzz;
 mod layout;
 mod luma;
 mod resample;
+mod rows;
 mod shrink;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -29,6 +30,7 @@ pub use crop::{crop_rgb, taps};
 pub use layout::{Component, Layout};
 pub use luma::{GrayImage, luma};
 pub use resample::{Kernel, resample};
+pub use rows::Rows;
 pub use shrink::PlaneCrop;
 pub use tile::Tile;
 pub use walk::{Fixed, ONE, walk};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A rectangle of samples, held apart from the frame.
 
+use std::ops::Range;
+
 use wide::f32x4;
 
 use crate::face_meta::RgbImage;
@@ -32,6 +34,25 @@ impl Tile<3> {
                 *sample = [rgb[0], rgb[1], rgb[2]].map(f32::from);
             }
         })
+    }
+}
+
+impl Tile<1> {
+    /// Which column lies before `x`, and how far it is from there to the next one; for the edges as [`Self::between`].
+    pub fn column(&self, x: f32) -> (u32, f32) {
+        let ([x, _], [share, _]) = split(self.inside(f32x4::from([x, 0.0, 0.0, 0.0])));
+        (x as u32, share)
+    }
+
+    /// Adds what lies between the two rows around `y`, of the columns `columns`, to `line`.
+    pub fn add_between_rows(&self, y: f32, columns: Range<usize>, line: &mut [f32]) {
+        let ([_, y], [_, share]) = split(self.inside(f32x4::from([0.0, y, 0.0, 0.0])));
+        let samples = self.samples.as_flattened();
+        let row = |y: usize| &samples[y * self.pitch..][columns.clone()];
+        let (upper, lower) = (row(y as usize), row(y as usize + 1));
+        for ((value, upper), lower) in line.iter_mut().zip(upper).zip(lower) {
+            *value += upper + (lower - upper) * share;
+        }
     }
 }
 
@@ -85,9 +106,7 @@ impl<const N: usize> Tile<N> {
     /// [`Self::between`] at `point`'s first two numbers.
     #[inline(always)]
     pub fn at(&self, point: f32x4) -> [f32; N] {
-        // In this order NaN becomes 0.
-        let point = (point - self.corner).fast_max(f32x4::ZERO).fast_min(self.last);
-        let ([x0, y0], [wx, wy]) = split(point);
+        let ([x0, y0], [wx, wy]) = split(self.inside(point));
         let start = y0 as usize * self.pitch + x0 as usize;
         let samples = &self.samples[start..start + self.pitch + 2];
         let (a, b, c, d) = (samples[0], samples[1], samples[self.pitch], samples[self.pitch + 1]);
@@ -97,6 +116,13 @@ impl<const N: usize> Tile<N> {
             value[n] = left + (right - left) * wx;
         }
         value
+    }
+
+    /// `point` from the tile's corner, no farther than its edges.
+    #[inline(always)]
+    fn inside(&self, point: f32x4) -> f32x4 {
+        // In this order NaN becomes 0.
+        (point - self.corner).fast_max(f32x4::ZERO).fast_min(self.last)
     }
 
     /// As [`Self::at`], from sixteen samples by cubic convolution: fine detail stays, where the mean of neighbours
