@@ -27,6 +27,9 @@
 
 mod audiofeatures;
 mod avatarloop;
+#[cfg(feature = "benching")]
+#[doc(hidden)]
+pub mod benching;
 pub mod face_meta;
 mod facecrop;
 mod facepaste;

@@ -2,7 +2,6 @@
 //! The elements at work.
 
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,12 +38,18 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Every run will be of `frames` frames.
-    pub fn start(material: Rc<Material>, sound: &[f32], frames: usize) -> Result<Self, String> {
+    /// Every run will be of `frames` frames. `facecrop` and `lipsyncgen` are the elements' properties.
+    pub fn start(
+        material: Arc<Material>,
+        sound: &[f32],
+        frames: usize,
+        facecrop: &str,
+        lipsyncgen: &str,
+    ) -> Result<Self, String> {
         let feed = Feed::start(
             &format!(
-                "appsrc name=video format=time max-bytes=0 ! facecrop ! {QUEUE} ! lipsyncgen name=g ! facepaste name=paste ! \
-                 fakesink name=sink {SOUND} ! audiofeatures ! g.features"
+                "appsrc name=video format=time max-bytes=0 ! facecrop {facecrop} ! {QUEUE} ! lipsyncgen name=g {lipsyncgen} ! \
+                 facepaste name=paste ! fakesink name=sink {SOUND} ! audiofeatures ! g.features"
             ),
             material,
         )?;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Cutting the crop out and pasting the mouth back in, where the face is known: nothing is detected, no network runs.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use gst_video::{VideoFormat, VideoFrameRef};
@@ -20,7 +19,7 @@ pub struct CropPaste {
 
 impl CropPaste {
     pub fn start(material: &Material, format: VideoFormat, face: Arc<Face>) -> Result<Self, String> {
-        let material = Rc::new(material.in_format(format)?);
+        let material = Arc::new(material.in_format(format)?);
         let feed = Feed::start("appsrc name=video format=time max-bytes=0 ! facepaste ! fakesink name=sink", material)?;
         Ok(Self { feed, face })
     }

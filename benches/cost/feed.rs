@@ -2,7 +2,6 @@
 //! A pipeline that is fed with frames from memory.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,7 +31,7 @@ pub struct Cost {
 /// A pipeline that stands still is one that has nothing left to do, so its cost can be told exactly.
 pub struct Feed {
     pub pipeline: gst::Pipeline,
-    pub material: Rc<Material>,
+    pub material: Arc<Material>,
     video: gst_app::AppSrc,
     pool: gst::BufferPool,
     pushed: usize,
@@ -41,7 +40,7 @@ pub struct Feed {
 
 impl Feed {
     /// `description` has an `appsrc name=video` and a `fakesink name=sink`.
-    pub fn start(description: &str, material: Rc<Material>) -> Result<Self, String> {
+    pub fn start(description: &str, material: Arc<Material>) -> Result<Self, String> {
         let pipeline = gst::parse::launch(description).map_err(|e| e.to_string())?;
         let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
         let video = pipeline.by_name("video").and_downcast::<gst_app::AppSrc>().ok_or("no source")?;

@@ -13,7 +13,13 @@
 //!
 //! `cargo bench --bench cost -- --crop-paste [VIDEO]` measures only cropping and pasting, where the face is known, and
 //! prints a line per format; `benches/opencv.py` compares it with the usual way.
+//!
+//! `cargo bench --bench cost -- --model MODEL [OPTION …] [VIDEO [SOUND]]` runs any model's pipeline, the face's place given, and
+//! its graph's session alone, in turns; then several such pipelines at once. The options are `--lines N` (720), `--frames N`
+//! (200 a round), `--backend`, `--device` and `--threads` as of lipsyncgen, `--find` (the face) and `--streams N` (1 at most).
 
+mod arguments;
+mod beside;
 mod chain;
 mod clock;
 mod crop_paste;
@@ -21,9 +27,10 @@ mod feed;
 mod material;
 mod networks;
 
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::Path;
+use std::sync::Arc;
 
+use arguments::{Arguments, What};
 use chain::Chain;
 use clock::median;
 use crop_paste::CropPaste;
@@ -57,24 +64,14 @@ struct Series {
 fn main() -> Result<(), String> {
     gst::init().map_err(|e| e.to_string())?;
     gstlipsync::plugin_register_static().map_err(|e| e.to_string())?;
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut files = arguments.iter().filter(|a| !a.starts_with("--")).map(PathBuf::from);
-    let video =
-        files.next().unwrap_or_else(|| default_file("video/woman_indoor_1280x720_30fps_h264.mp4", "demo/face.mp4"));
-    let sound = files.next().unwrap_or_else(|| default_file("audio/en_44k1_stereo_s16.wav", "demo/voice.wav"));
+    let Arguments { what, video, sound } = Arguments::read()?;
     let seen = material::face_in(&video)?;
     let sound = material::decode_sound(&sound)?;
-    if arguments.iter().any(|a| a == "--crop-paste") {
-        crop_and_paste(&video, &seen, &sound)
-    } else {
-        whole_chain(&video, &seen, &sound)
+    match what {
+        What::Chain => whole_chain(&video, &seen, &sound),
+        What::CropPaste => crop_and_paste(&video, &seen, &sound),
+        What::Beside(asked) => beside::run(&asked, &video, &seen, &sound),
     }
-}
-
-fn default_file(media: &str, demo: &str) -> PathBuf {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let media = root.join("../shared/media").join(media);
-    if media.exists() { media } else { root.join(demo) }
 }
 
 fn per_frame(seconds: f64) -> f64 {
@@ -86,8 +83,8 @@ fn whole_chain(video: &Path, seen: &Seen, sound: &[f32]) -> Result<(), String> {
     println!("{}: {w} × {h}, the face {:.0} px wide", video.display(), seen.face.w);
     let mut chains = Vec::new();
     for size in SIZES {
-        let material = Rc::new(Material::prepare(video, seen, FACE, size)?);
-        let mut chain = Chain::start(material, sound, FRAMES)?;
+        let material = Arc::new(Material::prepare(video, seen, FACE, size)?);
+        let mut chain = Chain::start(material, sound, FRAMES, "", "")?;
         // Everything is loaded, and its memory there.
         chain.run(FRAMES)?;
         chains.push(chain);
@@ -158,8 +155,8 @@ fn report(chains: &[Chain], series: &[Series], apart: &[[f64; 2]]) -> Result<(),
 
 /// Prints a line per format: its name, ms CPU per frame, and the side of the crop in the frame, px.
 fn crop_and_paste(video: &Path, seen: &Seen, sound: &[f32]) -> Result<(), String> {
-    let material = Rc::new(Material::prepare(video, seen, FACE, SIZES[1])?);
-    let mut chain = Chain::start(material.clone(), sound, FRAMES)?;
+    let material = Arc::new(Material::prepare(video, seen, FACE, SIZES[1])?);
+    let mut chain = Chain::start(material.clone(), sound, FRAMES, "", "")?;
     chain.run(FRAMES)?;
     let face = chain.face()?;
     drop(chain);

@@ -25,6 +25,8 @@ pub struct Seen {
 /// Frames in memory.
 pub struct Material {
     pub info: VideoInfo,
+    /// The face's box in them.
+    pub face: Rect,
     pub frames: Vec<Vec<u8>>,
 }
 
@@ -67,7 +69,9 @@ impl Material {
         }
         let info = VideoInfo::from_caps(&caps).map_err(|e| e.to_string())?;
         let frames = frames.iter().filter_map(|s| Some(s.buffer()?.map_readable().ok()?.to_vec())).collect();
-        Ok(Self { info, frames })
+        let [left, top] = [seen.face.x * scale + x as f32, seen.face.y * scale + y as f32];
+        let face = Rect { x: left, y: top, w: width, h: seen.face.h * scale };
+        Ok(Self { info, face, frames })
     }
 
     /// The same frames as I420 or NV12.
@@ -88,7 +92,7 @@ impl Material {
             }
             frame
         };
-        Ok(Self { info, frames: self.frames.iter().map(convert).collect() })
+        Ok(Self { info, face: self.face, frames: self.frames.iter().map(convert).collect() })
     }
 
     /// Frame `k` of a clip without end, played forwards and backwards.

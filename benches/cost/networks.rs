@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The two networks of the default model's chain, run on their own: one after the other, and both at once as in the chain.
+//! Networks on their own, in the sessions that the elements use.
+
+use std::time::Instant;
 
 use gstlipsync::face_meta::{Face, LANDMARKS};
 use gstlipsync::model::{find_folder, manifest};
@@ -11,63 +13,88 @@ use crate::clock;
 const BATCH: usize = 8;
 
 /// One of them, with what it is fed.
-struct Network {
+pub struct Network {
     session: SharedSession,
     inputs: Vec<(String, Tensor)>,
     outputs: Vec<String>,
 }
 
-pub struct Networks {
-    /// Once per frame.
-    landmarks: Network,
-    /// Once per `BATCH` frames.
-    mouth: Network,
-}
-
-impl Networks {
-    /// Opens the sessions as the elements do, which gives those that the elements use.
-    pub fn open(face: &Face) -> Result<Self, String> {
+impl Network {
+    /// 68 landmarks, once per frame.
+    fn landmarks(face: &Face) -> Result<Self, String> {
         let file = find_folder("face_landmark_68").map_err(|e| e.to_string())?.join("face_landmark_68.onnx");
         let options = Options { device: "cpu".into(), threads: 1, ..Options::default() };
         let session = runtime::open(&file, &options).map_err(|e| e.to_string())?;
         let pixels = face.crop.data.iter().map(|&v| f32::from(v)).cycle().take(3 * 112 * 112).collect();
-        let landmarks = Network {
-            session,
-            inputs: vec![("input".into(), Tensor::new([1, 3, 112, 112], pixels))],
-            outputs: vec!["landmarks".into()],
-        };
+        let inputs = vec![("input".into(), Tensor::new([1, 3, 112, 112], pixels))];
+        Ok(Self { session, inputs, outputs: vec!["landmarks".into()] })
+    }
 
+    /// The graph of the model that `face` was cut out for, once per `BATCH` frames.
+    pub fn mouth(face: &Face, options: &Options) -> Result<Self, String> {
         let manifest = &face.model.manifest;
         let [graph] = &manifest.lipsyncgen.graph[..] else { return Err("the model has several graphs".into()) };
-        let file = runtime::choose(&face.model, &graph.file.0, runtime::Backend::Ort).map_err(|e| e.to_string())?;
-        let session = runtime::open(&file, &Options::default()).map_err(|e| e.to_string())?;
+        let file = runtime::choose(&face.model, &graph.file.0, options.backend).map_err(|e| e.to_string())?;
+        let session = runtime::open(&file, options).map_err(|e| e.to_string())?;
         let to_crop = face.crop_to_frame.invert().ok_or("the face has no crop")?;
         let [w, h] = [face.crop.width, face.crop.height];
         let inputs = graph.input.iter().map(|input| {
             let (shape, one): (Vec<usize>, Vec<f32>) = match &input.source {
-                manifest::Source::Features { rows, .. } => {
-                    let shape = [rows.count as usize, manifest.audiofeatures.width()];
-                    (shape.into(), (0..shape[0] * shape[1]).map(|k| (k as f32 * 0.37).sin()).collect())
+                manifest::Source::Features { rows, layout, .. } => {
+                    let shape = layout.shape(rows.count as usize, manifest.audiofeatures.width());
+                    let count = shape.iter().product();
+                    (shape, (0..count).map(|k| (k as f32 * 0.37).sin()).collect())
                 }
                 manifest::Source::Landmarks => {
                     let points = face.landmarks.map(|p| to_crop.apply(p)).map(|p| [p[0] / w as f32, p[1] / h as f32]);
                     (vec![LANDMARKS, 2], points.as_flattened().to_vec())
                 }
-                manifest::Source::Pictures { .. } => {
+                manifest::Source::Pictures { pictures, .. } => {
                     let plane = |c: usize| face.crop.data.iter().skip(c).step_by(3).map(|&v| f32::from(v) / 255.0);
-                    (vec![3, h, w], (0..3).flat_map(plane).collect())
+                    let picture: Vec<f32> = (0..3).flat_map(plane).collect();
+                    (vec![3 * pictures.len(), h, w], picture.repeat(pictures.len()))
                 }
-                other => return Err(format!("the default model has no input such as {other:?}")),
+                other => return Err(format!("an input such as {other:?} is not known here")),
             };
-            let data = one.repeat(BATCH);
-            Ok((input.name.to_string(), Tensor::new([&[BATCH], &shape[..]].concat(), data)))
+            Ok((input.name.to_string(), Tensor::new([&[BATCH], &shape[..]].concat(), one.repeat(BATCH))))
         });
-        let manifest::Output::Warp { upper, lower, edges, inner, weight } = &manifest.lipsyncgen.output else {
-            return Err("the model makes no warp".into());
+        let inputs = inputs.collect::<Result<_, String>>()?;
+        let outputs: Vec<&str> = match &manifest.lipsyncgen.output {
+            manifest::Output::Image { name, .. } => vec![name],
+            manifest::Output::Warp { upper, lower, edges, inner, weight } => vec![upper, lower, edges, inner, weight],
         };
-        let outputs = [upper, lower, edges, inner, weight].map(|name| name.to_string()).into();
-        let mouth = Network { session, inputs: inputs.collect::<Result<_, String>>()?, outputs };
-        Ok(Self { landmarks, mouth })
+        Ok(Self { session, inputs, outputs: outputs.into_iter().map(String::from).collect() })
+    }
+
+    /// The runs that `frames` frames need of a model's graph: wall seconds, and CPU seconds of the process.
+    pub fn batches(&mut self, frames: usize) -> [f64; 2] {
+        let (start, cpu) = (Instant::now(), clock::process());
+        self.run(frames / BATCH);
+        [start.elapsed().as_secs_f64(), clock::process() - cpu]
+    }
+
+    /// CPU seconds of this thread.
+    fn run(&mut self, times: usize) -> f64 {
+        let inputs: Vec<(&str, &Tensor)> = self.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let outputs: Vec<&str> = self.outputs.iter().map(String::as_str).collect();
+        let mut session = self.session.lock();
+        let start = clock::thread();
+        for _ in 0..times {
+            session.run(&inputs, &outputs).expect("what the elements run, runs");
+        }
+        clock::thread() - start
+    }
+}
+
+/// The two networks of the default model's chain: one after the other, and both at once as in the chain.
+pub struct Networks {
+    landmarks: Network,
+    mouth: Network,
+}
+
+impl Networks {
+    pub fn open(face: &Face) -> Result<Self, String> {
+        Ok(Self { landmarks: Network::landmarks(face)?, mouth: Network::mouth(face, &Options::default())? })
     }
 
     /// CPU seconds of the runs that `frames` frames with one face need, one after the other: of the landmark network, of the
@@ -85,18 +112,5 @@ impl Networks {
             let mouth = mouth.run(frames / BATCH);
             [beside.join().expect("what the elements run, runs"), mouth]
         })
-    }
-}
-
-impl Network {
-    fn run(&mut self, times: usize) -> f64 {
-        let inputs: Vec<(&str, &Tensor)> = self.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let outputs: Vec<&str> = self.outputs.iter().map(String::as_str).collect();
-        let mut session = self.session.lock();
-        let start = clock::thread();
-        for _ in 0..times {
-            session.run(&inputs, &outputs).expect("what the elements run, runs");
-        }
-        clock::thread() - start
     }
 }

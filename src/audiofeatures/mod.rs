@@ -16,6 +16,8 @@
 //! GAP. Where the model asks for rows `beyond` the sound, a stretch begins with that many, which have the time of its
 //! first sample, and ends with as many after its last.
 
+#[cfg(feature = "benching")]
+pub(crate) mod bench;
 mod extractor;
 mod fbank;
 mod flow;

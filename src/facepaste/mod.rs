@@ -5,6 +5,8 @@
 //! only where a mouth is shown, in the frame's own format and at its own resolution; a frame with nothing to paste is not
 //! even mapped.
 
+#[cfg(feature = "benching")]
+pub(crate) mod bench;
 mod blender;
 mod cover;
 mod debug;
