@@ -161,8 +161,10 @@ def integers(file, new, feeds, keep, full_range):
         nodes = onnx.load(ready).graph.node
         last = [node.name for node in nodes if node.op_type == "Conv"][-keep:] if keep else []
         quantize_static(
-            str(ready), str(new), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, op_types_to_quantize=["Conv", "MatMul"],
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax, nodes_to_exclude=last,
+            str(ready), str(new), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, nodes_to_exclude=last,
+            # The latter two only so that nothing becomes floats on its way from one convolution to the next.
+            op_types_to_quantize=["Conv", "MatMul", "Concat", "Resize"],
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
             reduce_range=not full_range,
         )  # fmt: skip
 
