@@ -57,9 +57,24 @@ impl MelBank {
     pub fn apply<'a>(&'a self, spectrum: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
         self.filters.iter().map(|filter| {
             let bins = spectrum[filter.first_bin..].iter();
-            filter.weights.iter().zip(bins).map(|(weight, value)| weight * value).sum()
+            sum_of_products(&filter.weights, bins.as_slice())
         })
     }
+}
+
+/// Four sums next to each other, because one would have every addition wait for the last one.
+fn sum_of_products(weights: &[f64], values: &[f64]) -> f64 {
+    let values = &values[..weights.len()];
+    let (weights, last_weights) = weights.as_chunks::<4>();
+    let (values, last_values) = values.as_chunks::<4>();
+    let mut sums = [0.0; 4];
+    for (weights, values) in weights.iter().zip(values) {
+        for n in 0..4 {
+            sums[n] += weights[n] * values[n];
+        }
+    }
+    let last: f64 = last_weights.iter().zip(last_values).map(|(weight, value)| weight * value).sum();
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + last
 }
 
 /// Where the triangles start, peak and end, in mel.
