@@ -63,24 +63,52 @@ def launch(*pipelines):
     return Run(["gst-launch-1.0", "-q", *" ".join(pipelines).split()])
 
 
-def cost(make):
-    """Of `make(seconds)`: CPU and wall seconds per second of stream, and the longer run's memory."""
+def cost(make, streams=1):
+    """Of the pipelines `make(seconds)`: CPU ms a frame, frames/s of all of them, and the longer run's memory."""
     pairs = [[launch(*make(seconds)) for seconds in SECONDS] for _ in range(PAIRS)]
-    length = SECONDS[1] - SECONDS[0]
+    frames = (SECONDS[1] - SECONDS[0]) * FPS * streams
     return (
-        statistics.median((b.cpu - a.cpu) / length for a, b in pairs),
-        statistics.median((b.wall - a.wall) / length for a, b in pairs),
+        statistics.median((b.cpu - a.cpu) / frames for a, b in pairs) * 1e3,
+        frames / statistics.median(b.wall - a.wall for a, b in pairs),
         statistics.median(b.memory for _, b in pairs),
     )
 
 
 def by_length(material):
-    """Minutes → CPU seconds without start-up, memory."""
+    """Minutes: CPU seconds a minute, minutes a minute, without start-up."""
     clip = material.frames(1280, 720)
-    start = statistics.median(launch(pipeline(clip, material.sound(1), "g")).cpu for _ in range(PAIRS))
+    starts = [launch(pipeline(clip, material.sound(1), "g")) for _ in range(PAIRS)]
+    cpu, wall = (statistics.median(getattr(run, key) for run in starts) for key in ("cpu", "wall"))
     for minutes in LENGTHS:
         run = launch(pipeline(clip, material.sound(60 * minutes), "g"))
-        yield minutes, run.cpu - start, run.memory
+        yield minutes, (run.cpu - cpu) / minutes, 60 * FPS * minutes / (run.wall - wall), run.memory
+
+
+def by_size(material):
+    for width, height in SIZES:
+        clip = material.frames(width, height)
+        yield height, *cost(lambda seconds: [pipeline(clip, material.sound(seconds), "g")])
+
+
+def by_faces(material):
+    for faces in FACES:
+        clip = material.frames(1920, 1080, faces)
+        yield faces, *cost(lambda seconds: [pipeline(clip, material.sound(seconds), "g", "all")])
+
+
+def by_streams(material):
+    clip = material.frames(1280, 720)
+    for streams in STREAMS:
+        yield streams, *cost(lambda seconds: [pipeline(clip, material.sound(seconds), f"g{k}") for k in range(streams)], streams)
+
+
+# By what, how, what x is, and what the first number of a row is.
+SERIES = {
+    "length": (by_length, "stream, minutes", "CPU s a minute of stream"),
+    "size": (by_size, "lines of the frame", "CPU ms a frame"),
+    "faces": (by_faces, "faces in a frame of 1080 lines", "CPU ms a frame"),
+    "streams": (by_streams, "streams in one process", "CPU ms a frame"),
+}
 
 
 def main():
@@ -88,54 +116,19 @@ def main():
     results = {}
     with tempfile.TemporaryDirectory() as work:
         material = Material(video, voice, work)
-
-        def wanted(name):
-            return not chosen or name in chosen
-
-        if wanted("size"):
-            print("frame: CPU ms a frame, frames/s, peak MB", flush=True)
-            results["size"] = []
-            for width, height in SIZES:
-                clip = material.frames(width, height)
-                cpu, wall, memory = cost(lambda s: [pipeline(clip, material.sound(s), "g")])
-                results["size"].append((height, cpu * 1e3 / FPS, FPS / wall, memory))
-                print(f"  {width}x{height}: {cpu * 1e3 / FPS:.2f}, {FPS / wall:.0f}, {memory:.0f}", flush=True)
-        if wanted("faces"):
-            print("faces in 1920x1080: CPU ms a frame, frames/s, peak MB", flush=True)
-            results["faces"] = []
-            for faces in FACES:
-                clip = material.frames(1920, 1080, faces)
-                cpu, wall, memory = cost(lambda s: [pipeline(clip, material.sound(s), "g", "all")])
-                results["faces"].append((faces, cpu * 1e3 / FPS, FPS / wall, memory))
-                print(f"  {faces}: {cpu * 1e3 / FPS:.2f}, {FPS / wall:.0f}, {memory:.0f}", flush=True)
-        if wanted("streams"):
-            print("streams of 1280x720 in one process: CPU ms a frame, frames/s of all, peak MB", flush=True)
-            results["streams"] = []
-            clip = material.frames(1280, 720)
-            for streams in STREAMS:
-                make = lambda s: [pipeline(clip, material.sound(s), f"g{k}") for k in range(streams)]  # noqa: E731
-                cpu, wall, memory = cost(make)
-                results["streams"].append((streams, cpu * 1e3 / FPS / streams, FPS * streams / wall, memory))
-                print(f"  {streams}: {cpu * 1e3 / FPS / streams:.2f}, {FPS * streams / wall:.0f}, {memory:.0f}", flush=True)
-        if wanted("length"):
-            print("minutes: CPU seconds without start-up, a minute's, peak MB", flush=True)
-            results["length"] = []
-            for minutes, cpu, memory in by_length(material):
-                results["length"].append((minutes, cpu, cpu / minutes, memory))
-                print(f"  {minutes}: {cpu:.1f}, {cpu / minutes:.2f}, {memory:.0f}", flush=True)
+        for name in chosen or SERIES:
+            measure, across, unit = SERIES[name]
+            print(f"| {across} | {unit} | frames/s | peak memory, MB |\n|---|---|---|---|", flush=True)
+            results[name] = []
+            for row in measure(material):
+                results[name].append(row)
+                print("| {} | {:.2f} | {:.0f} | {:.0f} |".format(*row), flush=True)
+            print()
     draw(results, plot)
 
 
-AXES = {
-    "length": ("stream, minutes", "CPU seconds a minute of stream", 2),
-    "size": ("lines of the frame", "CPU ms a frame", 1),
-    "faces": ("faces in the frame (1080 lines)", "CPU ms a frame", 1),
-    "streams": ("streams in one process", "frames/s of all", 2),
-}
-
-
 def draw(results, file):
-    """A panel for each: the cost, and on the right the memory."""
+    """A panel for each: the cost, and on the right the memory; of several streams their speed instead of the cost."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -143,15 +136,16 @@ def draw(results, file):
 
     figure, panels = plt.subplots(1, len(results), figsize=(4.2 * len(results), 3.4), squeeze=False, layout="constrained")
     for panel, (name, rows) in zip(panels[0], results.items()):
-        x = [row[0] for row in rows]
-        across, up, column = AXES[name]
-        panel.plot(x, [row[column] for row in rows], "o-", color="tab:blue")
-        panel.set(xlabel=across, ylabel=up, xticks=x, ylim=(0, 1.25 * max(row[column] for row in rows)))
-        panel.yaxis.label.set_color("tab:blue")
-        memory = panel.twinx()
-        memory.plot(x, [row[3] for row in rows], "s--", color="tab:gray")
-        memory.set(ylabel="peak memory, MB", ylim=(0, 1.25 * max(row[3] for row in rows)))
-        memory.yaxis.label.set_color("tab:gray")
+        _, across, unit = SERIES[name]
+        x, costs, speeds, memories = zip(*rows)
+        for axes, values, text, style in (
+            (panel, speeds if name == "streams" else costs, "frames/s of all" if name == "streams" else unit, ("o-", "tab:blue")),
+            (panel.twinx(), memories, "peak memory, MB", ("s--", "tab:gray")),
+        ):
+            axes.plot(x, values, style[0], color=style[1])
+            axes.set_ylabel(text, color=style[1])
+            axes.set_ylim(0, 1.25 * max(values))
+        panel.set(xlabel=across, xticks=x)
     figure.savefig(file, metadata={"Date": None})
 
 
