@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -25,6 +26,8 @@ pub struct Generator {
     sizes: Sizes,
     /// The batch that the graphs are fixed to, `None` = any.
     batch: Option<usize>,
+    /// What the run took by which it was tried out, for one face.
+    tried: Duration,
 }
 
 struct Stage {
@@ -110,8 +113,10 @@ impl Generator {
             });
             needed.extend(earlier.flatten());
         }
-        let generator = Self { stages, output, sizes, batch };
+        let mut generator = Self { stages, output, sizes, batch, tried: Duration::ZERO };
+        let start = Instant::now();
         generator.run(&[generator.blank(model)])?;
+        generator.tried = start.elapsed();
         Ok(generator)
     }
 
@@ -120,6 +125,12 @@ impl Generator {
         let mut devices: Vec<String> = self.stages.iter().map(|s| s.session.lock().device().to_string()).collect();
         devices.dedup();
         devices
+    }
+
+    /// How long a run for `faces` faces may be expected to take while none has been timed: a large model needs a minute for a
+    /// batch where there is no graphics card.
+    pub fn expected(&self, faces: usize) -> Duration {
+        self.tried.saturating_mul(faces.try_into().unwrap_or(u32::MAX))
     }
 
     /// Its sessions hang: whoever opens the same graphs gets others.

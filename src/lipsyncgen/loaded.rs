@@ -2,6 +2,7 @@
 //! What READY holds: the model and the thread that runs it; and another thread, should that one hang.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -48,6 +49,11 @@ impl Loaded {
             Some(_) if self.generator.get().is_none() => Err(RuntimeError("it hung, and is being opened again".into())),
             Some(worker) => Ok(worker),
         }
+    }
+
+    /// How long a run for `faces` faces takes, as far as opening the model told.
+    pub(super) fn expected(&self, faces: usize) -> Duration {
+        self.generator.get().and_then(|made| made.as_ref().ok()).map_or(Duration::ZERO, |made| made.expected(faces))
     }
 
     /// Has another thread open the model again; the one there was is left to itself.
