@@ -58,13 +58,17 @@ impl Loaded {
 
     /// Has another thread open the model again; the one there was is left to itself.
     fn start_again(&mut self) -> std::io::Result<()> {
-        if let Some(Ok(generator)) = self.generator.get() {
-            generator.abandon();
-        }
         self.worker = None;
-        self.generator = Arc::default();
+        let hanging = std::mem::take(&mut self.generator);
         let (model, options) = (self.model.clone(), self.key.1.clone());
-        self.worker = Some(start(self.generator.clone(), move || Generator::open(&model, &options))?);
+        let open = move || {
+            // Here, because it waits for whoever opens a graph at present.
+            if let Some(Ok(hanging)) = hanging.get() {
+                hanging.abandon();
+            }
+            Generator::open(&model, &options)
+        };
+        self.worker = Some(start(self.generator.clone(), open)?);
         Ok(())
     }
 }
