@@ -65,7 +65,7 @@ def main():
         wall, cpu, memory = (median(name, lambda run: getattr(run, key)) for key in ("wall", "cpu", "memory"))
         print(f"| {name} | {wall:.2f} | {frames / wall:.1f} | {cpu:.1f} | {memory:.0f} | {share} |")
     print()
-    ours, torch, ort, alone = "this pipeline", *list(runs)[:2], list(runs)[-1]
+    torch, ort, ours, *_ = runs
     for text, of, to, value in (
         ("the PyTorch flow takes {:.2f} times as long", torch, ours, lambda run: run.wall),
         ("the PyTorch flow takes {:.2f} times as long as int8", torch, f"{ours}, int8", lambda run: run.wall),

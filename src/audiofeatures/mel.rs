@@ -55,10 +55,7 @@ impl MelBank {
 
     /// What each filter lets through of `spectrum` (n-fft / 2 + 1 values), lowest filter first.
     pub fn apply<'a>(&'a self, spectrum: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
-        self.filters.iter().map(|filter| {
-            let bins = spectrum[filter.first_bin..].iter();
-            sum_of_products(&filter.weights, bins.as_slice())
-        })
+        self.filters.iter().map(|filter| sum_of_products(&filter.weights, &spectrum[filter.first_bin..]))
     }
 }
 
