@@ -23,3 +23,15 @@ class Run:
             raise SystemExit(f"{' '.join(command)} failed:\n{self.said}")
         self.cpu = used.ru_utime + used.ru_stime
         self.memory = used.ru_maxrss / 1e3
+
+
+def first_byte(command):
+    """Seconds from the process's start to the first byte that it prints; it ends there."""
+    start = time.perf_counter()
+    with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE) as process:
+        there = process.stdout.read(1)
+        seconds = time.perf_counter() - start
+        process.kill()
+    if not there:
+        raise SystemExit(f"{' '.join(map(str, command))} printed nothing")
+    return seconds

@@ -134,6 +134,42 @@ fn a_clock_that_runs_differently_is_followed() {
     }
 }
 
+/// A sink that is paused wants one more buffer before the pipeline can play again. One that takes everything at once finds the
+/// sound held back by the picture, or the picture by the sound.
+#[test]
+fn a_pause_ends_where_only_one_sink_keeps_time() {
+    for (picture, sound, ahead) in [(true, false, 1), (false, true, 60)] {
+        let pipeline = launch(&format!(
+            "videotestsrc ! video/x-raw,width=160,height=90,framerate=25/1 ! b.video_sink \
+             audiotestsrc samplesperbuffer=4410 ! audio/x-raw,rate=44100 ! identity name=voice ! b.audio_sink \
+             lipsyncbin name=b b.video_src ! fakesink sync={picture} b.audio_src ! fakesink sync={sound}"
+        ));
+        let heard = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let count = heard.clone();
+        let pad = pipeline.by_name("voice").unwrap().static_pad("src").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        });
+        pipeline.set_state(gst::State::Playing).unwrap();
+        // Until one branch is full. It has room again after each buffer that the other takes.
+        let start = std::time::Instant::now();
+        while heard.load(std::sync::atomic::Ordering::Relaxed) < 10 * ahead {
+            assert!(start.elapsed() < std::time::Duration::from_secs(30), "sound: {heard:?} buffers");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        for _ in 0..5 {
+            pipeline.set_state(gst::State::Paused).unwrap();
+            let (paused, ..) = pipeline.state(10 * gst::ClockTime::SECOND);
+            assert_eq!(paused, Ok(gst::StateChangeSuccess::Success), "picture sync={picture}, sound sync={sound}");
+            pipeline.set_state(gst::State::Playing).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
 #[test]
 fn the_sound_need_not_be_taken() {
     let pipeline = launch(

@@ -33,6 +33,7 @@ struct Parts {
     /// Those whose properties the bin has. Where several have one, the first is asked for it.
     all: [gst::Element; 5],
     /// The queues that hold sound: on its way out, and on its way to the features.
+    queues: [gst::Element; 2],
     drains: [Drain; 2],
 }
 
@@ -106,7 +107,7 @@ impl LipsyncBin {
         ask_nobody_for_memory(&self.audio_sink);
         drop_unwanted(&leaving, &self.audio_src);
         let drains = [Drain::of(&leaving), Drain::of(&heard)];
-        Ok(Parts { all: [generator, features, crop, paste, avatar], drains })
+        Ok(Parts { all: [generator, features, crop, paste, avatar], queues: [leaving, heard], drains })
     }
 }
 
@@ -133,13 +134,35 @@ fn hold_a_second(queue: &gst::Element) {
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         let Some(gst::PadProbeData::Event(event)) = &info.data else { return gst::PadProbeReturn::Ok };
         if let gst::EventView::Caps(caps) = event.view()
-            && let Ok(sound) = gst_audio::AudioInfo::from_caps(caps.caps())
             && let Some(queue) = queue.upgrade()
         {
-            queue.set_property("max-size-bytes", sound.rate().saturating_mul(sound.bpf()));
+            queue.set_property("max-size-bytes", second(caps.caps()));
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+/// Bytes of sound that fill a second.
+fn second(caps: &gst::CapsRef) -> u32 {
+    gst_audio::AudioInfo::from_caps(caps).map_or(0, |sound| sound.rate().saturating_mul(sound.bpf()))
+}
+
+/// Sinks that have been paused wait for one more buffer each, and the pipeline for them before it plays again. One that takes
+/// everything at once has none left, and would get none where the other's branch is full. So both may hold a second more.
+fn make_room([leaving, heard]: &[gst::Element; 2]) {
+    let time = leaving.property::<u64>("current-level-time") + gst::ClockTime::SECOND.nseconds();
+    leaving.set_property("max-size-time", time.max(MOST_SOUND.nseconds()));
+    if let Some(caps) = heard.static_pad("sink").and_then(|pad| pad.current_caps()) {
+        heard
+            .set_property("max-size-bytes", heard.property::<u32>("current-level-bytes").saturating_add(second(&caps)));
+    }
+}
+
+fn take_room_back([leaving, heard]: &[gst::Element; 2]) {
+    leaving.set_property("max-size-time", MOST_SOUND.nseconds());
+    if let Some(caps) = heard.static_pad("sink").and_then(|pad| pad.current_caps()) {
+        heard.set_property("max-size-bytes", second(&caps));
+    }
 }
 
 /// A question about memory waits in a queue until all that came before has been taken. Sound on its way out is taken when the
@@ -317,10 +340,13 @@ impl ElementImpl for LipsyncBin {
             return Err(gst::StateChangeError);
         }
         let success = self.parent_change_state(transition)?;
-        if transition == gst::StateChange::PausedToReady
-            && let Some(parts) = self.parts()
-        {
-            parts.drains.iter().for_each(Drain::reset);
+        if let Some(parts) = self.parts() {
+            match transition {
+                gst::StateChange::PlayingToPaused => make_room(&parts.queues),
+                gst::StateChange::PausedToPlaying => take_room_back(&parts.queues),
+                gst::StateChange::PausedToReady => parts.drains.iter().for_each(Drain::reset),
+                _ => {}
+            }
         }
         Ok(success)
     }
