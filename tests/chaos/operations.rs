@@ -135,6 +135,8 @@ fn seek(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
     flags.set(SeekFlags::ACCURATE, accurate);
 
     let event = gst::event::Seek::new(rate, flags, SeekType::Set, start, SeekType::Set, stop);
+    let whole = subject.whole.clone();
+    let _whole = whole.lock();
     let done = match who.and_then(|name| subject.pipeline.by_name(name)) {
         Some(element) => element.send_event(event),
         None => subject.pipeline.send_event(event),
@@ -181,9 +183,11 @@ fn relink(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
         return;
     }
     let generator = subject.generator.clone();
-    let failed = subject.failed_links.clone();
+    let (failed, whole) = (subject.failed_links.clone(), subject.whole.clone());
     let done = AtomicBool::new(false);
     pad.add_probe(gst::PadProbeType::IDLE, move |pad, _| {
+        // Not to be waited for: the seek may wait for this thread.
+        let Some(_whole) = whole.try_lock() else { return gst::PadProbeReturn::Remove };
         if let Some(peer) = pad.peer().filter(|_| !done.swap(true, Ordering::Relaxed)) {
             let _ = pad.unlink(&peer);
             thread::sleep(pause);

@@ -36,6 +36,9 @@ pub struct Subject {
     pub sought_end: bool,
     pub sound_changed: bool,
     pub failed_links: Arc<Mutex<Vec<String>>>,
+    /// Held by a seek and while something is unlinked: a flush that comes where a link is missing is lost, and whoever was to be
+    /// flushed waits for it.
+    pub whole: Arc<Mutex<()>>,
     /// Behind the sources of the picture and of the sound.
     pub switches: [Arc<Mutex<Switch>>; 2],
 }
@@ -91,6 +94,7 @@ impl Subject {
             said,
             provoked: false,
             failed_links: Arc::default(),
+            whole: Arc::default(),
             sought_end: false,
             sound_changed: false,
             switches,
