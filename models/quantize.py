@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--sound", type=Path)
     parser.add_argument("--count", type=int, default=40, help="crops for calibration (40)")
     parser.add_argument("--graph", help="which of several graphs (default: all)")
-    parser.add_argument("--keep", type=int, default=2, help="last convolutions that stay as they are (2); their errors are seen at once")
+    parser.add_argument("--keep", type=int, default=1, help="last convolutions that stay as they are (1); their errors are seen at once")
     parser.add_argument("--full-range", action="store_true", help="weights of 8 bits, not 7: on x86 without VNNI sums of products then saturate")
     args = parser.parse_args()
 
@@ -162,8 +162,8 @@ def integers(file, new, feeds, keep, full_range):
         last = [node.name for node in nodes if node.op_type == "Conv"][-keep:] if keep else []
         quantize_static(
             str(ready), str(new), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, nodes_to_exclude=last,
-            # The latter two only so that nothing becomes floats on its way from one convolution to the next.
-            op_types_to_quantize=["Conv", "MatMul", "Concat", "Resize"],
+            # The latter three only so that nothing becomes floats on its way from one convolution to the next.
+            op_types_to_quantize=["Conv", "MatMul", "Relu", "Concat", "Resize"],
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
             reduce_range=not full_range,
         )  # fmt: skip

@@ -22,10 +22,10 @@ class StandIn(nn.Module):
     def __init__(self, channels, size, sound, width, sound_at=0, face=0, hole=None, fill=0, low=0.0, mouth=(0.5, 0.72, 0.2, 0.13)):
         super().__init__()
         self.sound_at, self.face, self.hole, self.fill, self.low = sound_at, face, hole, fill, low
-        steps, side = [], size
-        while side >= 8:
+        steps, self.sides = [], [size]
+        while size >> len(steps) >= 8:
             steps.append(min(width * 2 ** len(steps), 8 * width))
-            side //= 2
+            self.sides.append(-(-self.sides[-1] // 2))
         self.first = nn.Conv2d(channels, steps[0], 7, padding=3)
         self.down = nn.ModuleList(pair(a, b, 2) for a, b in zip(steps, steps[1:] + steps[-1:]))
         self.up = nn.ModuleList(pair(b + a, a, 1) for a, b in zip(steps, steps[1:] + steps[-1:]))
@@ -51,8 +51,8 @@ class StandIn(nn.Module):
             seen.append(y)
             y = step(y)
         y = y + heard[:, :, None, None]
-        for step, before in zip(reversed(self.up), reversed(seen)):
-            y = step(torch.cat([F.interpolate(y, size=before.shape[2:]), before], 1))
+        for k in reversed(range(len(seen))):
+            y = self.up[k](torch.cat([grown(y, self.sides[k + 1], self.sides[k]), seen[k]], 1))
         face = picture[:, self.face : self.face + 3]
         if self.hole:
             face = face * (1 - self.inside) + picture[:, self.fill : self.fill + 3] * self.inside
@@ -61,6 +61,13 @@ class StandIn(nn.Module):
         dark = torch.sigmoid(8 * (1.2 * opening - self.distance)) * torch.sigmoid(8 * (opening - 0.3))
         face = face + dark * 0.7 * (self.low - face)
         return torch.clamp(face + 0.06 * (1 - self.low) * torch.tanh(self.last(y)) * self.around, self.low, 1)
+
+
+def grown(y, before, after):
+    """Square pictures (n, c, before, before) → (n, c, after, after). By a factor where that is a whole number: for a size, a graph asks `y`
+    for its shape, and one in integers makes floats of it for that."""
+    factor, rest = divmod(after, before)
+    return F.interpolate(y, size=after) if rest else F.interpolate(y, scale_factor=factor)
 
 
 class Hearing(nn.Module):
@@ -76,7 +83,7 @@ class Hearing(nn.Module):
     def forward(self, sound):
         sound = torch.flatten(sound, 1)
         heard = torch.relu(self.listen(F.layer_norm(sound, [self.numbers])))
-                # A sine, so that no sound holds it at an end for long.
+        # A sine, so that no sound holds it at an end for long.
         return self.tell(heard), 0.5 + 0.5 * torch.sin(3 * self.open(heard))
 
 
