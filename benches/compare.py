@@ -56,6 +56,7 @@ def main():
         for _ in range(rounds):
             for name, command in ways.items():
                 runs[name].append(Run(command))
+                print(f"{name}: {runs[name][-1].wall:.2f} s", file=sys.stderr, flush=True)
             begun.append(first_byte(beginning(model, video, box, voice)))
     print(f"{frames} frames, medians of {rounds} rounds; process start to end, so the file is there\n")
     print("| | seconds | frames/s | CPU seconds | peak memory, MB | of it in the network |")
