@@ -15,7 +15,8 @@ pub struct Arguments {
 pub enum What {
     /// The default model's chain beside its networks.
     Chain,
-    CropPaste,
+    /// With this model; empty: the default one.
+    CropPaste(String),
     Beside(Beside),
 }
 
@@ -65,7 +66,7 @@ impl Arguments {
             }
         }
         let what = match (crop_paste, beside.model.is_empty()) {
-            (true, _) => What::CropPaste,
+            (true, _) => What::CropPaste(beside.model),
             (_, true) => What::Chain,
             _ => What::Beside(beside),
         };

@@ -11,8 +11,8 @@
 //!
 //! Without arguments VIDEO is a clip of the test media, or the demo where these are absent.
 //!
-//! `cargo bench --bench cost -- --crop-paste [VIDEO]` measures only cropping and pasting, where the face is known, and
-//! prints a line per format; `benches/opencv.py` compares it with the usual way.
+//! `cargo bench --bench cost -- --crop-paste [--model MODEL] [VIDEO]` measures only cropping and pasting, where the face is
+//! known, and prints a line per format; `benches/opencv.py` compares it with the usual way.
 //!
 //! `cargo bench --bench cost -- --model MODEL [OPTION …] [VIDEO [SOUND]]` runs any model's pipeline, the face's place given, and
 //! its graph's session alone, in turns; then several such pipelines at once. The options are `--lines N` (720), `--frames N`
@@ -49,6 +49,9 @@ const ROUNDS: usize = 5;
 /// the end of a round only some of the elements have work.
 const FRAMES: usize = 800;
 
+/// Frames after which there is a mouth to paste.
+const FIRST: usize = 80;
+
 /// What the rounds of one size of frame gave: ms CPU per frame, but frames per second.
 #[derive(Default)]
 struct Series {
@@ -69,7 +72,7 @@ fn main() -> Result<(), String> {
     let sound = material::decode_sound(&sound)?;
     match what {
         What::Chain => whole_chain(&video, &seen, &sound),
-        What::CropPaste => crop_and_paste(&video, &seen, &sound),
+        What::CropPaste(model) => crop_and_paste(&model, &video, &seen, &sound),
         What::Beside(asked) => beside::run(&asked, &video, &seen, &sound),
     }
 }
@@ -153,11 +156,12 @@ fn report(chains: &[Chain], series: &[Series], apart: &[[f64; 2]]) -> Result<(),
     Ok(())
 }
 
-/// Prints a line per format: its name, ms CPU per frame, and the side of the crop in the frame, px.
-fn crop_and_paste(video: &Path, seen: &Seen, sound: &[f32]) -> Result<(), String> {
+/// Prints a line per format: its name, ms CPU per frame, and the width of the crop in the frame and in the model, px.
+fn crop_and_paste(model: &str, video: &Path, seen: &Seen, sound: &[f32]) -> Result<(), String> {
     let material = Arc::new(Material::prepare(video, seen, FACE, SIZES[1])?);
-    let mut chain = Chain::start(material.clone(), sound, FRAMES, "", "")?;
-    chain.run(FRAMES)?;
+    let model = if model.is_empty() { String::new() } else { format!("model=\"{model}\"") };
+    let mut chain = Chain::start(material.clone(), sound, FIRST, "", &model)?;
+    chain.run(FIRST)?;
     let face = chain.face()?;
     drop(chain);
     let [a, _, _, d, ..] = face.crop_to_frame.0;
@@ -166,7 +170,7 @@ fn crop_and_paste(video: &Path, seen: &Seen, sound: &[f32]) -> Result<(), String
         let mut both = CropPaste::start(&material, format, face.clone())?;
         both.run(FRAMES)?;
         let costs: Vec<f64> = (0..ROUNDS).map(|_| both.run(FRAMES).map(per_frame)).collect::<Result<_, _>>()?;
-        println!("{format} {:.4} {side:.0}", median(&costs));
+        println!("{format} {:.4} {side:.0} {}", median(&costs), face.crop.width);
     }
     Ok(())
 }
