@@ -43,7 +43,8 @@ else
 fi
 
 echo '== elements'
-GST_TRACERS=leaks G_DEBUG=fatal-criticals cargo test --features test-runtime --quiet
+# One test at a time: some of them watch the clock, and the cores may be few.
+RUST_TEST_THREADS=1 GST_TRACERS=leaks G_DEBUG=fatal-criticals cargo test --features test-runtime --quiet
 
 for test in tests/*.sh; do
     [ "$test" != tests/run.sh ] || continue
