@@ -134,17 +134,24 @@ fn hold_a_second(queue: &gst::Element) {
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         let Some(gst::PadProbeData::Event(event)) = &info.data else { return gst::PadProbeReturn::Ok };
         if let gst::EventView::Caps(caps) = event.view()
+            && let Some(second) = second(caps.caps())
             && let Some(queue) = queue.upgrade()
         {
-            queue.set_property("max-size-bytes", second(caps.caps()));
+            queue.set_property("max-size-bytes", second);
         }
         gst::PadProbeReturn::Ok
     });
 }
 
 /// Bytes of sound that fill a second.
-fn second(caps: &gst::CapsRef) -> u32 {
-    gst_audio::AudioInfo::from_caps(caps).map_or(0, |sound| sound.rate().saturating_mul(sound.bpf()))
+fn second(caps: &gst::CapsRef) -> Option<u32> {
+    let sound = gst_audio::AudioInfo::from_caps(caps).ok()?;
+    Some(sound.rate().saturating_mul(sound.bpf()))
+}
+
+/// As [`second`], of the sound that comes into `queue` now.
+fn second_now(queue: &gst::Element) -> Option<u32> {
+    second(&*queue.static_pad("sink")?.current_caps()?)
 }
 
 /// Sinks that have been paused wait for one more buffer each, and the pipeline for them before it plays again. One that takes
@@ -152,16 +159,15 @@ fn second(caps: &gst::CapsRef) -> u32 {
 fn make_room([leaving, heard]: &[gst::Element; 2]) {
     let time = leaving.property::<u64>("current-level-time") + gst::ClockTime::SECOND.nseconds();
     leaving.set_property("max-size-time", time.max(MOST_SOUND.nseconds()));
-    if let Some(caps) = heard.static_pad("sink").and_then(|pad| pad.current_caps()) {
-        heard
-            .set_property("max-size-bytes", heard.property::<u32>("current-level-bytes").saturating_add(second(&caps)));
+    if let Some(second) = second_now(heard) {
+        heard.set_property("max-size-bytes", heard.property::<u32>("current-level-bytes").saturating_add(second));
     }
 }
 
 fn take_room_back([leaving, heard]: &[gst::Element; 2]) {
     leaving.set_property("max-size-time", MOST_SOUND.nseconds());
-    if let Some(caps) = heard.static_pad("sink").and_then(|pad| pad.current_caps()) {
-        heard.set_property("max-size-bytes", second(&caps));
+    if let Some(second) = second_now(heard) {
+        heard.set_property("max-size-bytes", second);
     }
 }
 

@@ -58,7 +58,7 @@ impl LipsyncGen {
         let mut made = Vec::new().into_iter();
         let mut missed = None;
         if !jobs.is_empty() {
-            let usually = self.stats.lock().usual(frames_to_make).max(loaded.expected(jobs.len()));
+            let usually = self.stats.lock().usual(frames_to_make).unwrap_or_else(|| loaded.expected(jobs.len()));
             let deadline = latency.zip(first_time).and_then(|(latency, time)| self.deadline(time, latency));
             let expected = jobs.len();
             match self.infer(settings, loaded, jobs, usually, deadline) {

@@ -53,9 +53,9 @@ impl Stats {
         }
     }
 
-    /// How long a run on `frames` frames usually takes; 0 where there was none yet.
-    pub fn usual(&self, frames: usize) -> Duration {
-        self.times.iter().max().map_or(Duration::ZERO, |time| *time * frames as u32)
+    /// How long a run on `frames` frames usually takes; `None` where there was none yet.
+    pub fn usual(&self, frames: usize) -> Option<Duration> {
+        self.times.iter().max().map(|time| *time * frames as u32)
     }
 
     fn percentile_ms(&self, percent: usize) -> f64 {
