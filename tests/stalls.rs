@@ -211,3 +211,35 @@ fn a_paused_sink_is_no_stall() {
     assert!(block.is_some() && stalled(20_000), "a stuck sink is not reported");
     pipeline.set_state(gst::State::Null).unwrap();
 }
+
+/// A sink that waits for its first frame after a pause does not rest: it is what the frame does not get to.
+#[test]
+fn a_sink_that_gets_nothing_after_a_pause_is_stuck() {
+    init();
+    let pipeline =
+        gst::parse::launch(&format!("{PICTURE} ! {CHAIN} ! fakesink name=seen sync=true {SOUND} ! {FEATURES}"))
+            .unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    pipeline.by_name("g").unwrap().set_property("stall-timeout", 500_000_000u64);
+    pipeline.set_state(gst::State::Playing).unwrap();
+    pipeline.state(gst::ClockTime::from_seconds(20)).0.unwrap();
+    let sink = pipeline.by_name("seen").unwrap();
+    let (blocked, is_blocked) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let probe = sink.static_pad("sink").unwrap().add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        let _ = blocked.send(());
+        let _ = released.lock().unwrap().recv();
+        gst::PadProbeReturn::Remove
+    });
+    assert!(probe.is_some() && is_blocked.recv_timeout(std::time::Duration::from_secs(20)).is_ok());
+    sink.set_state(gst::State::Paused).unwrap();
+    sink.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let stalled =
+        std::iter::from_fn(|| bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &[gst::MessageType::Element]))
+            .any(|message| message.structure().is_some_and(|s| s.get::<&str>("type") == Ok("stalled")));
+    drop(release);
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(stalled, "it is not reported");
+}

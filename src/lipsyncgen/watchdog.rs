@@ -147,8 +147,9 @@ impl Watchdog {
 
 /// Whether the pipeline is PLAYING, or would be if its sinks had got their first buffers.
 fn is_playing(element: &gst::Element) -> bool {
-    let (_, current, pending) = top(element).state(gst::ClockTime::ZERO);
-    current == gst::State::Playing || pending == gst::State::Playing
+    // A pipeline whose sink lost its buffer, to a flush or a pause of its own, says that it is on its way to PAUSED, wherever it
+    // goes then. What it sent to PLAYING before stays there.
+    element.current_state() == gst::State::Playing || top(element).state(gst::ClockTime::ZERO).2 == gst::State::Playing
 }
 
 fn event(element: &super::LipsyncGen, kind: &str, text: &str, pad: Option<&str>) {
