@@ -66,6 +66,8 @@ impl Chain {
         let mut chain = Self { feed, sound: source, samples: sound.to_vec(), heard: 0, face };
         // From here on the sound is one run ahead: whatever the look-ahead, the last frame of a run has all its rows.
         chain.hear(frames)?;
+        // The first frame leaves alone, the others in batches.
+        chain.run(1)?;
         Ok(chain)
     }
 

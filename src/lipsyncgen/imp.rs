@@ -148,6 +148,8 @@ impl LipsyncGen {
         let settings = self.settings.lock().clone();
         let latency = self.obj().latency();
         let (batch, capacity) = self.batch_and_capacity(&settings, &loaded, latency.is_some());
+        // The first frame does not wait for a whole batch.
+        let batch = if self.state.lock().begun { batch } else { 1 };
         self.watchdog.enter(Phase::Waiting);
         self.take_frame(capacity);
         self.take_features(&loaded, settings.av_offset, batch);
@@ -166,6 +168,7 @@ impl LipsyncGen {
             self.let_rows_go(&loaded);
         }
         if count > 0 {
+            self.state.lock().begun = true;
             let items = self.take_items(count);
             let sound_ended = self.features.lock().as_ref().is_some_and(|pad| pad.is_eos());
             let end_with_audio = sound_ended && settings.on_audio_end == OnAudioEnd::Eos;

@@ -47,6 +47,8 @@ pub struct State {
     pub speaking: bool,
     /// When a late mouth was last spoken of, ns.
     pub told_late: Option<i64>,
+    /// A frame was sent since the start or the last flush.
+    pub begun: bool,
     /// The stream has ended, and only a flush of everything begins another.
     pub over: bool,
     /// `lipsync-interrupt` came, the sound that follows it did not yet.
@@ -60,6 +62,7 @@ impl State {
         self.mouth = Mouth::default();
         self.rest = Rest::default();
         self.references.clear();
+        self.begun = false;
     }
 
     /// Whether a late mouth at `time` is to be told on the bus: once a second at most.
