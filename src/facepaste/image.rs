@@ -6,7 +6,7 @@ use super::place::{Place, WHOLE};
 use crate::face_meta::{Face, Patch, RgbImage};
 use crate::geometry::Affine;
 use crate::model::manifest::Detail;
-use crate::pixels::{Canvas, ColorMap, Rows, Tile, taps};
+use crate::pixels::{Canvas, ColorMap, Rows, Tile, blend, taps};
 
 /// The ring along the border that `match_color` compares, as a fraction of the picture.
 const RING: f32 = 1.0 / 16.0;
@@ -114,6 +114,7 @@ impl Picture {
 }
 
 /// Pixels of R, G, B as planes of the frame's components.
+#[multiversion::multiversion(targets("x86_64+avx2+fma+bmi1+bmi2"))]
 fn components(width: usize, height: usize, mut pixels: Vec<[f32; 3]>, color: &ColorMap) -> Option<[Tile<1>; 3]> {
     pixels.iter_mut().for_each(|pixel| *pixel = color.from_rgb(*pixel));
     let plane = |n: usize| {
@@ -125,6 +126,7 @@ fn components(width: usize, height: usize, mut pixels: Vec<[f32; 3]>, color: &Co
 }
 
 /// Each place gets the largest value of the 3 × 3 around it: where two pictures cross, a lone place may look the same.
+#[multiversion::multiversion(targets("x86_64+avx2+fma+bmi1+bmi2"))]
 fn most_around(width: usize, values: &mut [f32]) {
     for row in values.chunks_exact_mut(width) {
         let mut before = 0.0f32;
@@ -149,6 +151,7 @@ fn most_around(width: usize, values: &mut [f32]) {
 }
 
 /// Pastes the components `group`, which have the same subsampling.
+#[multiversion::multiversion(targets("x86_64+avx2+fma+bmi1+bmi2"))]
 fn paste_components(canvas: &mut Canvas, group: &[usize], place: &Place, picture: &Picture, style: &Style) {
     let layout = canvas.layouts()[group[0]];
     let (columns, rows) = place.samples(&layout, WHOLE, [0.0; 4]);
@@ -189,11 +192,7 @@ fn paste_components(canvas: &mut Canvas, group: &[usize], place: &Place, picture
                     *new += agreement * (f32::from(*was) - old);
                 }
             }
-            for ((sample, new), weight) in samples.iter_mut().zip(&*new).zip(&*weights) {
-                let was = f32::from(sample[0]);
-                // Where the weight is 0 this is what it was. `as` saturates.
-                sample[0] = (was + weight * (new - was) + 0.5) as u8;
-            }
+            blend(samples, new.as_chunks().0, weights);
             canvas.write(*n, x, y, samples);
         }
     }

@@ -9,7 +9,7 @@ use wide::f32x4;
 use super::grid::{COVER, Content, Grid, Knot, Knots, Side, WEIGHT};
 use super::place::Place;
 use crate::face_meta::{Face, Warp};
-use crate::pixels::{Canvas, Tile, walk};
+use crate::pixels::{Canvas, Tile, blend, walk};
 
 /// A finer grid than this cannot be meant.
 const MAX_GRID: usize = 4096;
@@ -64,18 +64,20 @@ fn paste_components<const N: usize>(canvas: &mut Canvas, first: usize, grid: &Gr
     let Some(source) = canvas.copy::<N>(first, across, down) else { return };
     let to_grid = place.samples_to_fractions(&layout).then(&cells.fractions_to_grid());
     let mut row = vec![[0; N]; columns.len()];
+    let (mut new, mut weights) = (vec![[0.0; N]; columns.len()], vec![0.0; columns.len()]);
     for y in rows {
         let columns = cells.columns(&to_grid, columns.clone(), y);
-        let row = &mut row[..columns.len()];
-        canvas.read(first, columns.start, y, row);
+        let (row, new, weights) = (&mut row[..columns.len()], &mut new[..columns.len()], &mut weights[..columns.len()]);
+        // What it is not set for stays as it is, whatever is left in `new`.
+        weights.fill(0.0);
         let points = walk(&to_grid, columns.start as f32, y as f32);
         // Stepped instead of made anew: a vector put together from numbers costs more than the addition.
         let mut next = f32x4::from([columns.start as f32, y as f32, 0.0, 0.0]);
-        for (sample, point) in row.iter_mut().zip(points) {
+        for ((new, weight), point) in new.iter_mut().zip(&mut *weights).zip(points) {
             let here = next;
             next += f32x4::from([1.0, 0.0, 0.0, 0.0]);
             let Some((content, cell, inside)) = cells.at(point) else { continue };
-            let (new, weight) = match content {
+            (*new, *weight) = match content {
                 Content::Same => continue,
                 Content::Upper => shift(&source, here, upper.between(cell, inside)),
                 Content::Lower => shift(&source, here, lower.between(cell, inside)),
@@ -85,12 +87,9 @@ fn paste_components<const N: usize>(canvas: &mut Canvas, first: usize, grid: &Gr
                     (join(&source, here, upper, lower, inner, first), upper.to_array()[WEIGHT])
                 }
             };
-            for n in 0..N {
-                let old = sample[n] as f32;
-                // `as` saturates.
-                sample[n] = (old + weight * (new[n] - old) + 0.5) as u8;
-            }
         }
+        canvas.read(first, columns.start, y, row);
+        blend(row, new, weights);
         canvas.write(first, columns.start, y, row);
     }
 }

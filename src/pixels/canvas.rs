@@ -6,6 +6,7 @@ use std::ops::Range;
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
+use super::blend::byte;
 use super::color::ColorMap;
 use super::layout::Layout;
 use super::tile::Tile;
@@ -52,6 +53,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// Copies a part of row `y` of the components `first..first + N`, from column `x` on, which must lie within them.
+    #[inline(always)]
     pub fn read<T: From<u8>, const N: usize>(&self, first: usize, x: usize, y: usize, row: &mut [[T; N]]) {
         for n in 0..N {
             let layout = &self.layouts[first + n];
@@ -70,6 +72,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// Puts back what [`Canvas::read`] read.
+    #[inline(always)]
     pub fn write<const N: usize>(&mut self, first: usize, x: usize, y: usize, row: &[[u8; N]]) {
         for n in 0..N {
             let layout = &self.layouts[first + n];
@@ -90,7 +93,6 @@ impl<'a> Canvas<'a> {
     #[inline]
     pub fn set(&mut self, c: usize, x: usize, y: usize, value: f32) {
         let layout = &self.layouts[c];
-        // `as` saturates.
-        self.planes[layout.plane][layout.at(x, y)] = (value + 0.5) as u8;
+        self.planes[layout.plane][layout.at(x, y)] = byte(value);
     }
 }

@@ -4,8 +4,9 @@
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
+use super::blend;
 use super::color::ColorMap;
-use super::layout::{Component, Limits};
+use super::layout::{Component, Layout, Limits};
 use super::walk::{Fixed, ONE, ends, walk};
 use crate::face_meta::RgbImage;
 use crate::geometry::Affine;
@@ -45,6 +46,7 @@ pub fn crop_rgb(
 }
 
 /// The same within edges, as [`super::resample`] has them.
+#[multiversion::multiversion(targets("x86_64+avx2+fma+bmi1+bmi2"))]
 pub fn crop_within(
     frame: &VideoFrameRef<&gst::BufferRef>,
     crop_to_frame: &Affine,
@@ -60,15 +62,17 @@ pub fn crop_within(
         let (is_rgb, same_size) = (color.is_identity(), b.layout.sub == [1, 1]);
         let mut rows: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; width]);
         let mut bytes = vec![0; width];
+        let seen = |component: &Component| Seen::new(&component.layout, crop_to_frame, width, edges);
+        let (fine, coarse) = (seen(&a), seen(&b));
         for (j, out) in data.chunks_exact_mut(width * 3).enumerate() {
             let [first, second, third] = &mut rows;
             if is_rgb {
-                sample_row::<3, true>([a, b, c], crop_to_frame, j, edges, [first, second, third]);
+                sample_row::<3, true>([a, b, c], &fine, j, [first, second, third]);
             } else if same_size {
-                sample_row::<3, false>([a, b, c], crop_to_frame, j, edges, [first, second, third]);
+                sample_row::<3, false>([a, b, c], &fine, j, [first, second, third]);
             } else {
-                sample_row::<1, false>([a], crop_to_frame, j, edges, [first]);
-                sample_row::<2, false>([b, c], crop_to_frame, j, edges, [second, third]);
+                sample_row::<1, false>([a], &fine, j, [first]);
+                sample_row::<2, false>([b, c], &coarse, j, [second, third]);
             }
             store(&color, &mut rows, &mut bytes, out);
         }
@@ -77,66 +81,98 @@ pub fn crop_within(
 }
 
 /// Writes a row of components as R, G, B. `rows` and `bytes` are as long as it is, and are used up.
+#[inline(always)]
 pub fn store(color: &ColorMap, rows: &mut [Vec<f32>; 3], bytes: &mut [u8], out: &mut [u8]) {
     // One component after the other is what the compiler can vectorise.
     let [first, second, third] = rows;
     for ((a, b), c) in first.iter_mut().zip(second).zip(third) {
-        [*a, *b, *c] = color.to_rgb([*a, *b, *c]).map(|v| v + 0.5);
+        [*a, *b, *c] = color.to_rgb([*a, *b, *c]);
     }
     for (c, row) in rows.iter().enumerate() {
-        // `as` saturates.
-        bytes.iter_mut().zip(row).for_each(|(byte, &value)| *byte = value as u8);
+        bytes.iter_mut().zip(row).for_each(|(byte, &value)| *byte = blend::byte(value));
         out.iter_mut().skip(c).step_by(3).zip(&*bytes).for_each(|(out, &byte)| *out = byte);
     }
 }
 
+/// A crop seen from the samples of a component.
+struct Seen {
+    map: Affine,
+    limits: [Limits; 2],
+    /// Where the crop is upright: of each of its columns, where in a row of samples the last one before it is, and the weight of
+    /// the next. That is the same for all rows.
+    columns: Option<Vec<(usize, u32)>>,
+}
+
+impl Seen {
+    fn new(layout: &Layout, crop_to_frame: &Affine, width: usize, edges: Option<[f32; 4]>) -> Self {
+        let map = crop_to_frame.then(&layout.frame_to_samples());
+        let upright = map.0[1] == 0.0 && map.0[3] == 0.0;
+        // Those of columns beyond the edges are never looked at.
+        let column = |[x, _]: [Fixed; 2]| (((x >> 32) as usize).wrapping_mul(layout.step), weight(x));
+        let columns = upright.then(|| walk(&map, 0.5, 0.5).map(round).take(width).map(column).collect());
+        Self { map, limits: layout.limits(edges), columns }
+    }
+}
+
+/// Half of a weight's last bit more: it is rounded, not cut off.
+fn round(point: [Fixed; 2]) -> [Fixed; 2] {
+    point.map(|v| v.saturating_add(1 << (31 - WEIGHT_BITS)))
+}
+
 /// Fills a row of the crop from `N` components of the same subsampling: with what is between the samples or, if it is to be
 /// `WHOLE`, with the whole number that OpenCV takes for it.
+#[inline(always)]
 fn sample_row<const N: usize, const WHOLE: bool>(
     components: [Component; N],
-    crop_to_frame: &Affine,
+    seen: &Seen,
     j: usize,
-    edges: Option<[f32; 4]>,
     rows: [&mut Vec<f32>; N],
 ) {
-    let map = crop_to_frame.then(&components[0].layout.frame_to_samples());
+    let Seen { map, limits, columns } = seen;
     let rows = rows.map(|row| &mut row[..]);
     let length = rows[0].len();
-    // Half of a weight's last bit more: it is rounded, not cut off.
-    let round = |point: [Fixed; 2]| point.map(|v| v.saturating_add(1 << (31 - WEIGHT_BITS)));
     let (x, y) = (0.5, j as f32 + 0.5);
-    let points = walk(&map, x, y).map(round);
-    let limits = components[0].layout.limits(edges);
+    let points = walk(map, x, y).map(round);
     let inside = |point: [Fixed; 2]| {
         let within = |v: Fixed, limits: &Limits| {
             let [first, last] = ends_of(limits);
             (first..last).contains(&v)
         };
-        round(point).iter().zip(&limits).all(|(v, limits)| within(*v, limits))
+        round(point).iter().zip(limits).all(|(v, limits)| within(*v, limits))
     };
+    let step = components[0].layout.step;
     // A line whose ends are inside is inside.
-    if ends(&map, x, y, length).is_some_and(|ends| ends.into_iter().all(inside)) {
-        // A step that the compiler knows saves the looks at each sample's bounds.
-        match components[0].layout.step {
-            1 => fill(rows, points, |point| within::<N, 1, WHOLE>(&components, point)),
-            2 => fill(rows, points, |point| within::<N, 2, WHOLE>(&components, point)),
-            3 => fill(rows, points, |point| within::<N, 3, WHOLE>(&components, point)),
-            _ => fill(rows, points, |point| within::<N, 4, WHOLE>(&components, point)),
-        }
-    } else {
-        fill(rows, points, |point| clamped::<N, WHOLE>(&components, &limits, point));
+    let Some([[_, y], _]) = ends(map, x, y, length).filter(|ends| ends.iter().all(|end| inside(*end))) else {
+        fill(rows, points, |point| clamped::<N, WHOLE>(&components, limits, point));
+        return;
+    };
+    let places = points.map(|[x, y]| place((x >> 32) as usize * step, weight(x), y));
+    let [_, y] = round([0, y]);
+    let level = columns.iter().flatten().map(|&(column, weight)| place(column, weight, y));
+    // A step that the compiler knows saves the looks at each sample's bounds.
+    match (columns, step) {
+        (Some(_), 1) => fill(rows, level, |place| within::<N, 1, WHOLE>(&components, place)),
+        (Some(_), 2) => fill(rows, level, |place| within::<N, 2, WHOLE>(&components, place)),
+        (_, 1) => fill(rows, places, |place| within::<N, 1, WHOLE>(&components, place)),
+        (_, 2) => fill(rows, places, |place| within::<N, 2, WHOLE>(&components, place)),
+        (_, 3) => fill(rows, places, |place| within::<N, 3, WHOLE>(&components, place)),
+        _ => fill(rows, places, |place| within::<N, 4, WHOLE>(&components, place)),
     }
 }
 
+/// Before a point: the samples' place in their row, and the row; and the weights of the ones after it.
+type Place = (usize, usize, [u32; 2]);
+
 #[inline(always)]
-fn fill<const N: usize>(
-    rows: [&mut [f32]; N],
-    points: impl Iterator<Item = [Fixed; 2]>,
-    at: impl Fn([Fixed; 2]) -> [u32; N],
-) {
+fn place(column: usize, across: u32, y: Fixed) -> Place {
+    (column, (y >> 32) as usize, [across, weight(y)])
+}
+
+#[inline(always)]
+fn fill<P, const N: usize>(rows: [&mut [f32]; N], places: impl Iterator<Item = P>, at: impl Fn(P) -> [u32; N]) {
     let length = rows[0].len();
-    for (i, point) in points.take(length).enumerate() {
-        let values = at(point);
+    for (i, place) in places.take(length).enumerate() {
+        let values = at(place);
         for n in 0..N {
             // Less than 2^31, and signed because the processor has an instruction for that.
             rows[n][i] = values[n] as i32 as f32 * (1.0 / (1u32 << (2 * WEIGHT_BITS)) as f32);
@@ -153,6 +189,7 @@ fn ends_of(limits: &Limits) -> [Fixed; 2] {
 }
 
 /// The components at a point (sample centres at whole numbers) that may lie beyond the edges, times 2^(2 · WEIGHT_BITS).
+#[inline(always)]
 fn clamped<const N: usize, const WHOLE: bool>(
     components: &[Component; N],
     limits: &[Limits; 2],
@@ -168,7 +205,7 @@ fn clamped<const N: usize, const WHOLE: bool>(
         let row = |v: Fixed| (v.clamp(first, last) >> 32) as usize * layout.stride;
         let (above, below) = (row(y), row(y.saturating_add(ONE)));
         let at = |row: usize, k: usize| data[row + column + k];
-        between::<WHOLE>([at(above, 0), at(above, right)], [at(below, 0), at(below, right)], [x, y])
+        between::<WHOLE>([at(above, 0), at(above, right)], [at(below, 0), at(below, right)], [x, y].map(weight))
     })
 }
 
@@ -176,23 +213,29 @@ fn clamped<const N: usize, const WHOLE: bool>(
 #[inline(always)]
 fn within<const N: usize, const STEP: usize, const WHOLE: bool>(
     components: &[Component; N],
-    [x, y]: [Fixed; 2],
+    (column, row, weights): Place,
 ) -> [u32; N] {
     components.map(|Component { data, layout }| {
-        let start = (y >> 32) as usize * layout.stride + (x >> 32) as usize * STEP;
+        // Two planes of one size may have rows of different lengths.
+        let start = row * layout.stride + column;
         let pair = |start: usize| {
             let samples = &data[start..start + STEP + 1];
             [samples[0], samples[STEP]]
         };
-        between::<WHOLE>(pair(start), pair(start + layout.stride), [x, y])
+        between::<WHOLE>(pair(start), pair(start + layout.stride), weights)
     })
 }
 
-/// Between four samples, by the fractions of x and y, times 2^(2 · WEIGHT_BITS).
+/// The weight of the sample after `v`.
 #[inline(always)]
-fn between<const WHOLE: bool>(top: [u8; 2], bottom: [u8; 2], point: [Fixed; 2]) -> u32 {
+fn weight(v: Fixed) -> u32 {
+    (v >> (32 - WEIGHT_BITS)) as u32 % (1 << WEIGHT_BITS)
+}
+
+/// Between four samples, by the weights of the right and the lower ones, times 2^(2 · WEIGHT_BITS).
+#[inline(always)]
+fn between<const WHOLE: bool>(top: [u8; 2], bottom: [u8; 2], [wx, wy]: [u32; 2]) -> u32 {
     const FULL: u32 = 1 << WEIGHT_BITS;
-    let [wx, wy] = point.map(|v| (v >> (32 - WEIGHT_BITS)) as u32 % FULL);
     let [top, bottom] = [top, bottom].map(|[left, right]| u32::from(left) * (FULL - wx) + u32::from(right) * wx);
     if WHOLE {
         // OpenCV keeps 16 bits of a row's sum, and of each product 2 behind the point.

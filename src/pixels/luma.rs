@@ -4,6 +4,7 @@
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
+use super::blend::byte;
 use super::color::ColorMap;
 use super::layout::Component;
 
@@ -41,7 +42,7 @@ pub fn luma(frame: &VideoFrameRef<&gst::BufferRef>, part: [usize; 4], width: usi
             }
         }
         for (pixel, span) in out.iter_mut().zip(&columns) {
-            *pixel = (color.gray(span.mean(&sums)) + 0.5) as u8;
+            *pixel = byte(color.gray(span.mean(&sums)));
         }
     }
     GrayImage { width, height, data }

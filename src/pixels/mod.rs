@@ -7,6 +7,7 @@
 //! Chroma siting is simplified: a subsampled component's sample is taken to lie in the centre of the luma pixels that it
 //! covers, whatever the caps say (reading and writing agree, so the at most half a pixel of error cancels out).
 
+mod blend;
 mod canvas;
 mod color;
 mod crop;
@@ -24,6 +25,7 @@ mod walk;
 
 use gst_video::VideoFormat;
 
+pub use blend::blend;
 pub use canvas::Canvas;
 pub use color::ColorMap;
 pub use crop::{crop_rgb, taps};

@@ -21,12 +21,14 @@ struct Upright {
     first: usize,
     /// Of each column and tap, the tile's column before it, and how far it is from there to the next one.
     places: Vec<(u32, f32)>,
-    /// Taps across.
-    across: usize,
+    /// Taps across, and down.
+    taps: [usize; 2],
     /// The tile's columns that count.
     used: Range<usize>,
     /// Between two of the tile's rows.
     line: Vec<f32>,
+    /// Rows of the tile, already as wide as the columns: an enlarged picture needs the same two for several rows.
+    wide: [(Option<u32>, Vec<f32>); 2],
 }
 
 impl<'a> Rows<'a> {
@@ -38,18 +40,19 @@ impl<'a> Rows<'a> {
     }
 
     /// Row `y`, from column `x` on, of which and of whose followers `new` was told.
+    #[inline(always)]
     pub fn row(&mut self, x: usize, y: usize, row: &mut [f32]) {
-        let share = 1.0 / self.taps.len() as f32;
         if let Some(upright) = &mut self.upright {
-            let down =
-                self.taps.iter().step_by(upright.across).map(|tap| self.map.0[4] * y as f32 + self.map.0[5] + tap[1]);
-            upright.line.fill(0.0);
-            for y in down {
-                self.tile.add_between_rows(y, upright.used.clone(), &mut upright.line);
+            let y = self.map.0[4] * y as f32 + self.map.0[5];
+            if upright.taps[1] == 1 {
+                upright.between_wide_rows(self.tile, y + self.taps[0][1], x, row);
+            } else {
+                let down = self.taps.iter().step_by(upright.taps[0]).map(|tap| y + tap[1]);
+                upright.mean_of_rows(self.tile, down, x, row);
             }
-            upright.pick(x, share, row);
             return;
         }
+        let share = 1.0 / self.taps.len() as f32;
         for (k, value) in row.iter_mut().enumerate() {
             let p = self.map.apply([(x + k) as f32, y as f32]);
             *value = self.taps.iter().map(|[dx, dy]| self.tile.between(p[0] + dx, p[1] + dy)[0]).sum::<f32>() * share;
@@ -72,23 +75,60 @@ impl Upright {
         let most = places.iter().map(|place| place.0).max().unwrap_or(0) as usize;
         let used = least..most + 2;
         let places = places.into_iter().map(|(at, share)| (at - least as u32, share)).collect();
-        Self { first: columns.start, places, across, line: vec![0.0; used.len()], used }
+        let wide = [(); 2].map(|()| (None, vec![0.0; columns.len()]));
+        let taps = [across, taps.len() / across];
+        Self { first: columns.start, places, taps, line: vec![0.0; used.len()], used, wide }
     }
 
-    /// From the line to the columns from `x` on.
-    fn pick(&self, x: usize, share: f32, row: &mut [f32]) {
-        let line = &self.line;
-        let between = |&(at, part): &(u32, f32)| {
-            let pair = &line[at as usize..at as usize + 2];
-            pair[0] + (pair[1] - pair[0]) * part
-        };
-        let places = &self.places[(x - self.first) * self.across..];
-        if self.across == 1 {
-            row.iter_mut().zip(places).for_each(|(value, place)| *value = between(place) * share);
-        } else {
-            for (value, places) in row.iter_mut().zip(places.chunks_exact(self.across)) {
-                *value = places.iter().map(between).sum::<f32>() * share;
+    /// Where there is one tap down, at `y`.
+    #[inline(always)]
+    fn between_wide_rows(&mut self, tile: &Tile<1>, y: f32, x: usize, row: &mut [f32]) {
+        let (at, part) = tile.row(y);
+        if self.wide[1].0 == Some(at) {
+            self.wide.swap(0, 1);
+        }
+        for ((row, wide), wanted) in self.wide.iter_mut().zip(at..) {
+            if *row != Some(wanted) {
+                pick(tile.line(wanted, self.used.clone()), &self.places, self.taps[0], 1.0, wide);
+                *row = Some(wanted);
             }
+        }
+        let [upper, lower] = &self.wide;
+        let start = x - self.first;
+        for ((value, upper), lower) in row.iter_mut().zip(&upper.1[start..]).zip(&lower.1[start..]) {
+            *value = upper + (lower - upper) * part;
+        }
+    }
+
+    /// Where there are several taps down.
+    #[inline(always)]
+    fn mean_of_rows(&mut self, tile: &Tile<1>, down: impl Iterator<Item = f32>, x: usize, row: &mut [f32]) {
+        self.line.fill(0.0);
+        for y in down {
+            let (at, part) = tile.row(y);
+            let (upper, lower) = (tile.line(at, self.used.clone()), tile.line(at + 1, self.used.clone()));
+            for ((value, upper), lower) in self.line.iter_mut().zip(upper).zip(lower) {
+                *value += upper + (lower - upper) * part;
+            }
+        }
+        let places = &self.places[(x - self.first) * self.taps[0]..];
+        pick(&self.line, places, self.taps[0], 1.0 / self.taps[1] as f32, row);
+    }
+}
+
+/// From a line to the row whose columns lie, `across` for each, at `places` in it; all of them times `share`.
+#[inline(always)]
+fn pick(line: &[f32], places: &[(u32, f32)], across: usize, share: f32, row: &mut [f32]) {
+    let between = |&(at, part): &(u32, f32)| {
+        let pair = &line[at as usize..at as usize + 2];
+        pair[0] + (pair[1] - pair[0]) * part
+    };
+    if across == 1 {
+        row.iter_mut().zip(places).for_each(|(value, place)| *value = between(place) * share);
+    } else {
+        let share = share / across as f32;
+        for (value, places) in row.iter_mut().zip(places.chunks_exact(across)) {
+            *value = places.iter().map(between).sum::<f32>() * share;
         }
     }
 }

@@ -109,6 +109,7 @@ impl PlaneCrop {
 }
 
 /// The means of `factor` × `factor` pixels; the ranges are in such blocks and lie within the frame.
+#[multiversion::multiversion(targets("x86_64+avx2+fma+bmi1+bmi2"))]
 fn shrink(
     memory: Vec<[f32; 4]>,
     components: &[Component; 3],
@@ -138,6 +139,7 @@ fn shrink(
     })
 }
 
+#[inline(always)]
 fn add(sums: &mut [u16], samples: &[u8], step: usize) {
     if step == 1 {
         sums.iter_mut().zip(samples).for_each(|(sum, &v)| *sum += u16::from(v));
@@ -147,6 +149,7 @@ fn add(sums: &mut [u16], samples: &[u8], step: usize) {
 }
 
 /// Sets value `n` of each of `out` to the sum of `K` of `sums` times `share`.
+#[inline(always)]
 fn means<const K: usize>(out: &mut [[f32; 4]], n: usize, sums: &[u16], share: f32) {
     let (blocks, _) = sums.as_chunks::<K>();
     for (out, block) in out.iter_mut().zip(blocks) {

@@ -44,15 +44,16 @@ impl Tile<1> {
         (x as u32, share)
     }
 
-    /// Adds what lies between the two rows around `y`, of the columns `columns`, to `line`.
-    pub fn add_between_rows(&self, y: f32, columns: Range<usize>, line: &mut [f32]) {
+    /// The same of rows.
+    pub fn row(&self, y: f32) -> (u32, f32) {
         let ([_, y], [_, share]) = split(self.inside(f32x4::from([0.0, y, 0.0, 0.0])));
-        let samples = self.samples.as_flattened();
-        let row = |y: usize| &samples[y * self.pitch..][columns.clone()];
-        let (upper, lower) = (row(y as usize), row(y as usize + 1));
-        for ((value, upper), lower) in line.iter_mut().zip(upper).zip(lower) {
-            *value += upper + (lower - upper) * share;
-        }
+        (y as u32, share)
+    }
+
+    /// Of row `y`, what is in the columns `columns`.
+    #[inline(always)]
+    pub fn line(&self, y: u32, columns: Range<usize>) -> &[f32] {
+        &self.samples.as_flattened()[y as usize * self.pitch..][columns]
     }
 }
 
