@@ -16,9 +16,9 @@ FPS = 25
 
 
 def pipeline(model, video, box, voice, out):
-    """That of pipelines/dub.sh; the face's box is given, as it is to the others."""
+    """That of pipelines/dub.sh, for a video that is as long as the voice; the face's box is given, as it is to the others."""
     return f"""gst-launch-1.0 -q
-        filesrc location={video} ! decodebin ! videoconvert ! video/x-raw,format=I420 ! avatarloop mode=forward ! queue
+        filesrc location={video} ! decodebin ! videoconvert ! video/x-raw,format=I420 ! queue
         ! facecrop region={box}
         ! lipsyncgen name=lips model={model} on-audio-end=eos
         ! facepaste ! queue

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MPL-2.0
 # The whole way from a video and a voice to a dubbed file, beside a Python flow with the same graph, and the graph alone.
-#   ./benches/compare.sh [VIDEO X,Y,W,H [VOICE]]     the face's box in VIDEO; the first 8 seconds of VOICE
+#   ./benches/compare.sh [VIDEO X,Y,W,H [VOICE]]     the face's box in VIDEO; 8 seconds of both, repeated where they are shorter
 #   PYTHON=… ROUNDS=5                                a Python that has models/requirements.txt, how often
 # The graph has Wav2Lip's tensors and multiplications, and random weights.
 set -euo pipefail
@@ -21,6 +21,8 @@ if [ ! -x "$python" ]; then
     "$python" -m pip install --quiet --disable-pip-version-check -r "$root/models/requirements.txt"
 fi
 ffmpeg -nostdin -v error -y -stream_loop -1 -i "$voice" -t "$seconds" -ac 1 -ar 44100 "$work/voice.wav"
+ffmpeg -nostdin -v error -y -stream_loop -1 -i "$video" -t "$seconds" -an -r 25 -c:v libx264 -preset veryfast -crf 16 -pix_fmt yuv420p \
+    "$work/video.mp4"
 [ -f "$work/wav2lip/model.toml" ] || "$python" "$root/models/wav2lip/export.py" --random --out "$work/wav2lip" >&2
-[ -f "$work/int8/model.toml" ] || "$python" "$root/models/quantize.py" "$work/wav2lip" "$work/int8" --video "$video" --sound "$voice" >&2
-exec "$python" "$root/benches/compare.py" "$work/wav2lip" "$work/int8" "$video" "$box" "$work/voice.wav" "$seconds" "${ROUNDS:-5}"
+[ -f "$work/int8/model.toml" ] || "$python" "$root/models/quantize.py" "$work/wav2lip" "$work/int8" --video "$work/video.mp4" --sound "$work/voice.wav" >&2
+exec "$python" "$root/benches/compare.py" "$work/wav2lip" "$work/int8" "$work/video.mp4" "$box" "$work/voice.wav" "$seconds" "${ROUNDS:-5}"
