@@ -44,7 +44,7 @@ impl Tile<1> {
         (x as u32, share)
     }
 
-    /// The same of rows.
+    /// Which row lies before `y`, and how far it is from there to the next one.
     pub fn row(&self, y: f32) -> (u32, f32) {
         let ([_, y], [_, share]) = split(self.inside(f32x4::from([0.0, y, 0.0, 0.0])));
         (y as u32, share)
