@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Where a generated picture is shown, and how strongly: a weight for every place of the crop. Pure.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::weights::Weights;
@@ -73,36 +74,66 @@ impl Cover {
         self.weights.as_ref().is_some_and(|weights| weights.is_empty())
     }
 
-    /// The weights, 0..1, of the crop's places `start`, `start + step`, `start + 2 · step`, …: 0 outside the region. All 0
-    /// where these are not finite.
+    /// Which of the crop's places `start`, `start + step`, `start + 2 · step`, … lie in the region, and their weights, 0..1: what
+    /// else is in `row` does not matter. None where these are not finite.
     #[inline(always)]
-    pub fn row(&self, start: Point, step: [f32; 2], row: &mut [f32]) {
-        row.fill(f32::INFINITY);
-        // Four at a time, as many as a rectangle has: each look at the row costs.
-        for sides in self.sides.chunks(4) {
-            let line = |[a, b, c]: &Side| [a * start[0] + b * start[1] + c, a * step[0] + b * step[1]];
-            let lines: [[f32; 2]; 4] = std::array::from_fn(|k| sides.get(k).map_or([f32::MAX, 0.0], line));
-            if lines.iter().any(|[first, slope]| !(first + slope * row.len() as f32).is_finite()) {
-                row.fill(0.0);
-                return;
-            }
-            // By way of i32 because the processor has an instruction for that. None of them is NaN.
-            for (k, distance) in row.iter_mut().enumerate() {
-                for [first, slope] in lines {
+    pub fn row(&self, start: Point, step: [f32; 2], row: &mut [f32]) -> Shown {
+        let line = |[a, b, c]: &Side| [a * start[0] + b * start[1] + c, a * step[0] + b * step[1]];
+        let within = |least: f32| self.sides.iter().fold(0..row.len(), |range, side| cut(range, line(side), least));
+        let (shown, full) = (within(0.0), within(self.feather));
+        let full = full.start.clamp(shown.start, shown.end)..full.end.clamp(shown.start, shown.end);
+        let full = if full.is_empty() { shown.start..shown.start } else { full };
+        row[full.clone()].fill(1.0);
+        for part in [shown.start..full.start, full.end..shown.end] {
+            let row = &mut row[part.clone()];
+            row.fill(f32::MAX);
+            for [first, slope] in self.sides.iter().map(line) {
+                for (k, distance) in part.clone().zip(&mut *row) {
+                    // By way of i32 because the processor has an instruction for that. None of them is NaN.
                     let other = first + slope * k as i32 as f32;
                     *distance = if other < *distance { other } else { *distance };
                 }
             }
+            row.iter_mut().for_each(|weight| *weight = rise(*weight, self.feather));
         }
-        for weight in row.iter_mut() {
-            *weight = rise(*weight, self.feather);
+        let Some(weights) = &self.weights else { return Shown { shown, full } };
+        for k in shown.clone() {
+            row[k] *= weights.at([start[0] + step[0] * k as f32, start[1] + step[1] * k as f32]);
         }
-        if let Some(weights) = &self.weights {
-            for (k, weight) in row.iter_mut().enumerate().filter(|(_, weight)| **weight > 0.0) {
-                *weight *= weights.at([start[0] + step[0] * k as f32, start[1] + step[1] * k as f32]);
-            }
-        }
+        let above = |k: &usize| row[*k] > 0.0;
+        let first = shown.clone().find(above).unwrap_or(shown.start);
+        let end = shown.clone().rfind(above).map_or(first, |last| last + 1);
+        Shown { shown: first..end, full: first..first }
     }
+}
+
+/// A row of places: no others than these have a weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub shown: Range<usize>,
+    /// Of these, some whose weight is known to be 1.
+    pub full: Range<usize>,
+}
+
+/// Of the places k in `range`, those whose distance to a line, `first + slope · k`, is `least` or more; none where that is no
+/// number.
+#[inline(always)]
+fn cut(range: Range<usize>, [first, slope]: [f32; 2], least: f32) -> Range<usize> {
+    if !(first + slope * range.end as f32).is_finite() {
+        return range.start..range.start;
+    }
+    // Casting saturates.
+    let to = (least - first) / slope;
+    let (start, end) = match slope {
+        0.0 if first >= least => (range.start, range.end),
+        0.0 => (range.start, range.start),
+        _ if slope > 0.0 => (to.ceil() as usize, range.end),
+        // Below the first place there is none.
+        _ if to < 0.0 => (range.start, range.start),
+        _ => (range.start, (to.floor() as usize).saturating_add(1)),
+    };
+    let start = start.clamp(range.start, range.end);
+    start..end.clamp(start, range.end)
 }
 
 /// 0 at `distance` < 0, a smooth step over `feather`, then 1.
@@ -134,8 +165,9 @@ mod tests {
 
     fn at(cover: &Cover, p: Point) -> f32 {
         let mut row = [f32::NAN];
-        cover.row(p, [0.1, 0.0], &mut row);
-        row[0]
+        let Shown { shown, full } = cover.row(p, [0.1, 0.0], &mut row);
+        assert!(full.is_empty() || row == [1.0]);
+        if shown.is_empty() { 0.0 } else { row[0] }
     }
 
     const WHOLE: [f32; 4] = [0.0, 0.0, 1.0, 1.0];
@@ -157,14 +189,15 @@ mod tests {
 
     #[test]
     fn a_row_is_its_places_one_by_one() {
-        let soft = cover(rectangle([0.1, 0.2, 0.9, 0.7]), 0.2);
+        let soft = cover(rectangle([0.11, 0.2, 0.91, 0.7]), 0.2);
         let mut row = [0.0; 64];
-        soft.row([-0.2, 0.1], [0.02, 0.008], &mut row);
+        let Shown { shown, full } = soft.row([-0.2, 0.1], [0.02, 0.008], &mut row);
         for (k, weight) in row.iter().enumerate() {
             let p = [-0.2 + 0.02 * k as f32, 0.1 + 0.008 * k as f32];
+            let weight = if shown.contains(&k) { *weight } else { 0.0 };
             assert!((weight - at(&soft, p)).abs() < 1e-4, "{k}");
         }
-        assert!(row.contains(&0.0) && row.iter().any(|w| *w > 0.9));
+        assert_eq!([shown, full], [16..56, 38..46]);
     }
 
     /// Whether `p` lies in the hull, by definition: no line through two of the points has all of them on one side and `p`

@@ -16,6 +16,7 @@ mod grid;
 mod image;
 mod imp;
 mod parsing;
+mod picture;
 mod place;
 mod warp;
 mod weights;

@@ -8,6 +8,12 @@ pub fn byte(value: f32) -> u8 {
     (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }
 
+/// The nearest bytes of `new`.
+#[inline(always)]
+pub fn round<const N: usize>(samples: &mut [[u8; N]], new: &[[f32; N]]) {
+    samples.as_flattened_mut().iter_mut().zip(new.as_flattened()).for_each(|(sample, new)| *sample = byte(*new));
+}
+
 /// Shows `new` in place of `samples`, each by its weight (0..1): exactly what was there where that is 0.
 #[inline(always)]
 pub fn blend<const N: usize>(samples: &mut [[u8; N]], new: &[[f32; N]], weights: &[f32]) {

@@ -9,6 +9,7 @@ use gst_video::prelude::*;
 use super::blend::byte;
 use super::color::ColorMap;
 use super::layout::Layout;
+use super::prefetch::prefetch;
 use super::tile::Tile;
 
 /// A frame mapped for writing. Bytes that are no sample of Y, U, V or R, G, B (padding, alpha) are never touched.
@@ -55,6 +56,12 @@ impl<'a> Canvas<'a> {
     /// Copies a part of row `y` of the components `first..first + N`, from column `x` on, which must lie within them.
     #[inline(always)]
     pub fn read<T: From<u8>, const N: usize>(&self, first: usize, x: usize, y: usize, row: &mut [[T; N]]) {
+        if self.adjoin::<N>(first) {
+            let layout = &self.layouts[first];
+            let samples = &self.planes[layout.plane][layout.at(x, y)..];
+            row.as_flattened_mut().iter_mut().zip(samples).for_each(|(sample, &value)| *sample = value.into());
+            return;
+        }
         for n in 0..N {
             let layout = &self.layouts[first + n];
             let samples = &self.planes[layout.plane][layout.at(x, y)..];
@@ -74,6 +81,12 @@ impl<'a> Canvas<'a> {
     /// Puts back what [`Canvas::read`] read.
     #[inline(always)]
     pub fn write<const N: usize>(&mut self, first: usize, x: usize, y: usize, row: &[[u8; N]]) {
+        if self.adjoin::<N>(first) {
+            let layout = &self.layouts[first];
+            let samples = &mut self.planes[layout.plane][layout.at(x, y)..];
+            samples.iter_mut().zip(row.as_flattened()).for_each(|(sample, &value)| *sample = value);
+            return;
+        }
         for n in 0..N {
             let layout = &self.layouts[first + n];
             let samples = &mut self.planes[layout.plane][layout.at(x, y)..];
@@ -87,6 +100,27 @@ impl<'a> Canvas<'a> {
                 }
             }
         }
+    }
+
+    /// Says that a part of row `y` of the components `first..first + N`, `length` samples from column `x` on, will be wanted soon;
+    /// what is not within them is left out.
+    #[inline(always)]
+    pub fn prefetch<const N: usize>(&self, first: usize, x: usize, y: usize, length: usize) {
+        let planes = if self.adjoin::<N>(first) { 1 } else { N };
+        for layout in &self.layouts[first..first + planes] {
+            let start = layout.at(x, y);
+            if let Some(bytes) = self.planes[layout.plane].get(start..start + length * layout.step) {
+                prefetch(bytes);
+            }
+        }
+    }
+
+    /// Whether the components `first..first + N` lie next to each other in their order, and nothing between them and the next ones.
+    #[inline(always)]
+    fn adjoin<const N: usize>(&self, first: usize) -> bool {
+        let Layout { plane, offset, step, .. } = self.layouts[first];
+        let here = |(n, layout): (usize, &Layout)| (layout.plane, layout.offset, layout.step) == (plane, offset + n, N);
+        step == N && self.layouts[first..first + N].iter().enumerate().all(here)
     }
 
     /// Sets sample (x, y) of component `c`, rounding and clamping `value`. (x, y) must lie within the component.

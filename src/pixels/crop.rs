@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Cutting an RGB picture out of a frame.
 
+use std::ops::Range;
+
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
 use super::blend;
 use super::color::ColorMap;
 use super::layout::{Component, Layout, Limits};
-use super::walk::{Fixed, ONE, ends, walk};
+use super::places::Places;
+use super::prefetch::prefetch;
+use super::walk::{Fixed, ONE, ends, fixed, walk};
 use crate::face_meta::RgbImage;
 use crate::geometry::Affine;
 
 /// A picture that shrinks another more than this leaves samples out.
 const MAX_TAPS: f32 = 16.0;
+
+/// So many rows before it is its turn, a row is fetched from memory.
+const AHEAD: Fixed = 4;
 
 /// Points spread evenly over a pixel that `map` maps to samples, as offsets from the map of the pixel's upper left corner:
 /// in each direction as many as whole samples fit into the pixel, at least 1. Taken between the samples around each of them,
@@ -62,17 +69,18 @@ pub fn crop_within(
         let (is_rgb, same_size) = (color.is_identity(), b.layout.sub == [1, 1]);
         let mut rows: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; width]);
         let mut bytes = vec![0; width];
+        let mut line = Vec::new();
         let seen = |component: &Component| Seen::new(&component.layout, crop_to_frame, width, edges);
         let (fine, coarse) = (seen(&a), seen(&b));
         for (j, out) in data.chunks_exact_mut(width * 3).enumerate() {
             let [first, second, third] = &mut rows;
             if is_rgb {
-                sample_row::<3, true>([a, b, c], &fine, j, [first, second, third]);
+                sample_row::<3, true>([a, b, c], &fine, j, &mut line, [first, second, third]);
             } else if same_size {
-                sample_row::<3, false>([a, b, c], &fine, j, [first, second, third]);
+                sample_row::<3, false>([a, b, c], &fine, j, &mut line, [first, second, third]);
             } else {
-                sample_row::<1, false>([a], &fine, j, [first]);
-                sample_row::<2, false>([b, c], &coarse, j, [second, third]);
+                sample_row::<1, false>([a], &fine, j, &mut line, [first]);
+                sample_row::<2, false>([b, c], &coarse, j, &mut line, [second, third]);
             }
             store(&color, &mut rows, &mut bytes, out);
         }
@@ -98,19 +106,32 @@ pub fn store(color: &ColorMap, rows: &mut [Vec<f32>; 3], bytes: &mut [u8], out: 
 struct Seen {
     map: Affine,
     limits: [Limits; 2],
-    /// Where the crop is upright: of each of its columns, where in a row of samples the last one before it is, and the weight of
-    /// the next. That is the same for all rows.
-    columns: Option<Vec<(usize, u32)>>,
+    /// Where the crop is upright: its columns are the same for all rows.
+    columns: Option<Columns>,
+}
+
+/// Where the columns of an upright crop lie.
+struct Columns {
+    /// The part of a row's bytes that is needed.
+    used: Range<usize>,
+    /// Of each column, where in `used` it lies.
+    places: Places,
 }
 
 impl Seen {
     fn new(layout: &Layout, crop_to_frame: &Affine, width: usize, edges: Option<[f32; 4]>) -> Self {
         let map = crop_to_frame.then(&layout.frame_to_samples());
-        let upright = map.0[1] == 0.0 && map.0[3] == 0.0;
-        // Those of columns beyond the edges are never looked at.
-        let column = |[x, _]: [Fixed; 2]| (((x >> 32) as usize).wrapping_mul(layout.step), weight(x));
-        let columns = upright.then(|| walk(&map, 0.5, 0.5).map(round).take(width).map(column).collect());
-        Self { map, limits: layout.limits(edges), columns }
+        let limits = layout.limits(edges);
+        let within = |end: [Fixed; 2]| is_within(round(end)[0], &limits[0]);
+        let all_within = ends(&map, 0.5, 0.5, width).is_some_and(|ends| ends.into_iter().all(within));
+        let columns = (map.0[1] == 0.0 && map.0[3] == 0.0 && all_within).then(|| {
+            let place = |[x, _]: [Fixed; 2]| ((x >> 32) as usize * layout.step, weight(x) as f32 / FULL as f32);
+            let places: Vec<_> = walk(&map, 0.5, 0.5).map(round).take(width).map(place).collect();
+            let first = places.iter().map(|place| place.0).min().unwrap_or(0);
+            let places = Places::new(places.into_iter().map(|(at, part)| (at - first, part)), layout.step);
+            Columns { used: first..first + places.line_length(), places }
+        });
+        Self { map, limits, columns }
     }
 }
 
@@ -126,6 +147,7 @@ fn sample_row<const N: usize, const WHOLE: bool>(
     components: [Component; N],
     seen: &Seen,
     j: usize,
+    line: &mut Vec<f32>,
     rows: [&mut Vec<f32>; N],
 ) {
     let Seen { map, limits, columns } = seen;
@@ -133,29 +155,30 @@ fn sample_row<const N: usize, const WHOLE: bool>(
     let length = rows[0].len();
     let (x, y) = (0.5, j as f32 + 0.5);
     let points = walk(map, x, y).map(round);
-    let inside = |point: [Fixed; 2]| {
-        let within = |v: Fixed, limits: &Limits| {
-            let [first, last] = ends_of(limits);
-            (first..last).contains(&v)
-        };
-        round(point).iter().zip(limits).all(|(v, limits)| within(*v, limits))
-    };
+    let inside = |point: [Fixed; 2]| round(point).into_iter().zip(limits).all(|(v, limits)| is_within(v, limits));
     let step = components[0].layout.step;
     // A line whose ends are inside is inside.
     let Some([[_, y], _]) = ends(map, x, y, length).filter(|ends| ends.iter().all(|end| inside(*end))) else {
         fill(rows, points, |point| clamped::<N, WHOLE>(&components, limits, point));
         return;
     };
-    let places = points.map(|[x, y]| place((x >> 32) as usize * step, weight(x), y));
-    let [_, y] = round([0, y]);
-    let level = columns.iter().flatten().map(|&(column, weight)| place(column, weight, y));
+    if let Some(columns) = columns.as_ref().filter(|_| !WHOLE) {
+        let [_, y] = round([0, y]);
+        let later = (y.saturating_add(fixed(map.0[4]).saturating_mul(AHEAD)) >> 32) as usize;
+        for (component, row) in components.iter().zip(rows) {
+            for y in [later, later.wrapping_add(1)].into_iter().filter(|y| *y < component.layout.height) {
+                prefetch(&component.row(y)[columns.used.clone()]);
+            }
+            level(component, columns, y, line, row);
+        }
+        return;
+    }
+    let places = points.map(|[x, y]| ((x >> 32) as usize * step, (y >> 32) as usize, [x, y].map(weight)));
     // A step that the compiler knows saves the looks at each sample's bounds.
-    match (columns, step) {
-        (Some(_), 1) => fill(rows, level, |place| within::<N, 1, WHOLE>(&components, place)),
-        (Some(_), 2) => fill(rows, level, |place| within::<N, 2, WHOLE>(&components, place)),
-        (_, 1) => fill(rows, places, |place| within::<N, 1, WHOLE>(&components, place)),
-        (_, 2) => fill(rows, places, |place| within::<N, 2, WHOLE>(&components, place)),
-        (_, 3) => fill(rows, places, |place| within::<N, 3, WHOLE>(&components, place)),
+    match step {
+        1 => fill(rows, places, |place| within::<N, 1, WHOLE>(&components, place)),
+        2 => fill(rows, places, |place| within::<N, 2, WHOLE>(&components, place)),
+        3 => fill(rows, places, |place| within::<N, 3, WHOLE>(&components, place)),
         _ => fill(rows, places, |place| within::<N, 4, WHOLE>(&components, place)),
     }
 }
@@ -163,9 +186,21 @@ fn sample_row<const N: usize, const WHOLE: bool>(
 /// Before a point: the samples' place in their row, and the row; and the weights of the ones after it.
 type Place = (usize, usize, [u32; 2]);
 
+/// A row that lies level in the frame: first what is between its lines, which takes many samples at once, then what is between
+/// the columns.
 #[inline(always)]
-fn place(column: usize, across: u32, y: Fixed) -> Place {
-    (column, (y >> 32) as usize, [across, weight(y)])
+fn level(component: &Component, columns: &Columns, y: Fixed, line: &mut Vec<f32>, row: &mut [f32]) {
+    let Component { data, layout } = component;
+    let start = (y >> 32) as usize * layout.stride;
+    let [upper, lower] = [start, start + layout.stride].map(|start| &data[start..][columns.used.clone()]);
+    let part = weight(y) as f32 / FULL as f32;
+    // What is in it does not matter.
+    line.resize(columns.used.len(), 0.0);
+    for ((value, &upper), &lower) in line.iter_mut().zip(upper).zip(lower) {
+        let (upper, lower) = (f32::from(upper), f32::from(lower));
+        *value = upper + (lower - upper) * part;
+    }
+    columns.places.pick(line, row);
 }
 
 #[inline(always)]
@@ -182,6 +217,14 @@ fn fill<P, const N: usize>(rows: [&mut [f32]; N], places: impl Iterator<Item = P
 
 /// Fraction bits of an interpolation weight: 255 · 2^22 fits into 32 bits.
 const WEIGHT_BITS: u32 = 11;
+
+const FULL: u32 = 1 << WEIGHT_BITS;
+
+/// Whether there is a sample before the place and one after it.
+fn is_within(v: Fixed, limits: &Limits) -> bool {
+    let [first, last] = ends_of(limits);
+    (first..last).contains(&v)
+}
 
 /// The first and the last sample's place.
 fn ends_of(limits: &Limits) -> [Fixed; 2] {
@@ -229,13 +272,12 @@ fn within<const N: usize, const STEP: usize, const WHOLE: bool>(
 /// The weight of the sample after `v`.
 #[inline(always)]
 fn weight(v: Fixed) -> u32 {
-    (v >> (32 - WEIGHT_BITS)) as u32 % (1 << WEIGHT_BITS)
+    (v >> (32 - WEIGHT_BITS)) as u32 % FULL
 }
 
 /// Between four samples, by the weights of the right and the lower ones, times 2^(2 · WEIGHT_BITS).
 #[inline(always)]
 fn between<const WHOLE: bool>(top: [u8; 2], bottom: [u8; 2], [wx, wy]: [u32; 2]) -> u32 {
-    const FULL: u32 = 1 << WEIGHT_BITS;
     let [top, bottom] = [top, bottom].map(|[left, right]| u32::from(left) * (FULL - wx) + u32::from(right) * wx);
     if WHOLE {
         // OpenCV keeps 16 bits of a row's sum, and of each product 2 behind the point.

@@ -15,6 +15,8 @@ mod crop;
 pub(crate) mod fuzz;
 mod layout;
 mod luma;
+mod places;
+mod prefetch;
 mod resample;
 mod rows;
 mod shrink;
@@ -25,7 +27,7 @@ mod walk;
 
 use gst_video::VideoFormat;
 
-pub use blend::blend;
+pub use blend::{blend, round};
 pub use canvas::Canvas;
 pub use color::ColorMap;
 pub use crop::{crop_rgb, taps};

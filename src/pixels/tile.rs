@@ -37,28 +37,9 @@ impl Tile<3> {
     }
 }
 
-impl Tile<1> {
-    /// Which column lies before `x`, and how far it is from there to the next one; for the edges as [`Self::between`].
-    pub fn column(&self, x: f32) -> (u32, f32) {
-        let ([x, _], [share, _]) = split(self.inside(f32x4::from([x, 0.0, 0.0, 0.0])));
-        (x as u32, share)
-    }
-
-    /// Which row lies before `y`, and how far it is from there to the next one.
-    pub fn row(&self, y: f32) -> (u32, f32) {
-        let ([_, y], [_, share]) = split(self.inside(f32x4::from([0.0, y, 0.0, 0.0])));
-        (y as u32, share)
-    }
-
-    /// Of row `y`, what is in the columns `columns`.
-    #[inline(always)]
-    pub fn line(&self, y: u32, columns: Range<usize>) -> &[f32] {
-        &self.samples.as_flattened()[y as usize * self.pitch..][columns]
-    }
-}
-
 impl<const N: usize> Tile<N> {
     /// `fill(y, row)` gets each row's number, from 0, and its `width` samples to set. `None` where the tile would be empty.
+    #[inline(always)]
     pub fn new(
         corner: [usize; 2],
         width: usize,
@@ -69,6 +50,7 @@ impl<const N: usize> Tile<N> {
     }
 
     /// [`Self::new`] in the memory of an earlier one; what that holds does not matter.
+    #[inline(always)]
     pub fn new_in(
         mut samples: Vec<[f32; N]>,
         corner: [usize; 2],
@@ -90,6 +72,24 @@ impl<const N: usize> Tile<N> {
         // Casting saturates, and no tile is that large.
         let inner = [width, height].map(|length| length.saturating_sub(3) as u32);
         Some(Self { corner: point(corner), last: point([width - 1, height - 1]), inner, pitch, samples })
+    }
+
+    /// Which column lies before `x`, and how far it is from there to the next one; for the edges as [`Self::between`].
+    pub fn column(&self, x: f32) -> (u32, f32) {
+        let ([x, _], [share, _]) = split(self.inside(f32x4::from([x, 0.0, 0.0, 0.0])));
+        (x as u32, share)
+    }
+
+    /// Which row lies before `y`, and how far it is from there to the next one.
+    pub fn row(&self, y: f32) -> (u32, f32) {
+        let ([_, y], [_, share]) = split(self.inside(f32x4::from([0.0, y, 0.0, 0.0])));
+        (y as u32, share)
+    }
+
+    /// Of row `y`, what is in the columns `columns`.
+    #[inline(always)]
+    pub fn line(&self, y: u32, columns: Range<usize>) -> &[[f32; N]] {
+        &self.samples[y as usize * self.pitch..][columns]
     }
 
     /// The memory, for another tile.
