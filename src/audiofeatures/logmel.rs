@@ -48,24 +48,29 @@ impl LogMelRows {
     /// Appends the row centred on sample `center` of `sound`. Where its window reaches beyond the samples, they are all
     /// there are.
     pub fn make(&mut self, sound: &Held, center: u64, row: &mut Vec<f32>) {
-        let p = self.preemphasis;
-        let emphasised = |pair: &[f32]| f64::from(pair[1]) - p * f64::from(pair[0]);
-        let (start, end) = (center as i64 - self.left as i64, center as i64 + self.right as i64);
-        let window = &self.window;
-        let magnitudes = if start > 0 && end as u64 <= sound.len() {
-            let samples = sound.slice(start as u64 - 1, end as u64);
-            self.spectrum.of(samples.windows(2).map(emphasised).zip(window).map(|(sample, window)| sample * window))
-        } else {
-            let n = sound.len();
-            let at = |index: i64| match mirrored(index, n, self.center) {
-                None => 0.0,
-                Some(0) => f64::from(sound.slice(0, 1)[0]),
-                Some(i) => emphasised(sound.slice(i - 1, i + 1)),
-            };
-            self.spectrum.of((start..end).map(at).zip(window).map(|(sample, window)| sample * window))
-        };
-        self.level.apply(self.mel.apply(magnitudes), row);
+        make(self, sound, center, row);
     }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx2+fma+bmi1+bmi2"))]
+fn make(rows: &mut LogMelRows, sound: &Held, center: u64, row: &mut Vec<f32>) {
+    let p = rows.preemphasis;
+    let emphasised = |pair: &[f32]| f64::from(pair[1]) - p * f64::from(pair[0]);
+    let (start, end) = (center as i64 - rows.left as i64, center as i64 + rows.right as i64);
+    let window = &rows.window;
+    let magnitudes = if start > 0 && end as u64 <= sound.len() {
+        let samples = sound.slice(start as u64 - 1, end as u64);
+        rows.spectrum.of(samples.windows(2).map(emphasised).zip(window).map(|(sample, window)| sample * window))
+    } else {
+        let n = sound.len();
+        let at = |index: i64| match mirrored(index, n, rows.center) {
+            None => 0.0,
+            Some(0) => f64::from(sound.slice(0, 1)[0]),
+            Some(i) => emphasised(sound.slice(i - 1, i + 1)),
+        };
+        rows.spectrum.of((start..end).map(at).zip(window).map(|(sample, window)| sample * window))
+    };
+    rows.level.apply(rows.mel.apply(magnitudes), row);
 }
 
 fn left(recipe: &LogMel) -> usize {
@@ -131,10 +136,11 @@ impl LevelMap {
     }
 
     /// Appends the levels of `sums`.
+    #[inline(always)]
     fn apply(&self, sums: impl Iterator<Item = f64>, levels: &mut Vec<f32>) {
         let start = levels.len();
         // The cap keeps absurdly loud sound finite.
-        levels.extend(sums.map(|sum| (sum + self.add).clamp(self.floor, f64::from(f32::MAX)) as f32));
+        sums.for_each(|sum| levels.push((sum + self.add).clamp(self.floor, f64::from(f32::MAX)) as f32));
         for levels in levels[start..].chunks_mut(8) {
             // The logarithm is a good part of the work: in f32, and eight at once.
             let mut eight = [1.0; 8];

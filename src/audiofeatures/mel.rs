@@ -54,12 +54,14 @@ impl MelBank {
     }
 
     /// What each filter lets through of `spectrum` (n-fft / 2 + 1 values), lowest filter first.
+    #[inline(always)]
     pub fn apply<'a>(&'a self, spectrum: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
         self.filters.iter().map(|filter| sum_of_products(&filter.weights, &spectrum[filter.first_bin..]))
     }
 }
 
 /// Four sums next to each other, because one would have every addition wait for the last one.
+#[inline(always)]
 fn sum_of_products(weights: &[f64], values: &[f64]) -> f64 {
     let values = &values[..weights.len()];
     let (weights, last_weights) = weights.as_chunks::<4>();

@@ -35,6 +35,7 @@ impl Spectrum {
     }
 
     /// The n-fft / 2 + 1 magnitudes of at most n-fft `samples`, which zeros follow.
+    #[inline(always)]
     pub fn of(&mut self, samples: impl Iterator<Item = f64>) -> &[f64] {
         // Where in the transform the samples lie changes phases only, and those are dropped.
         let mut filled = 0;
