@@ -8,6 +8,7 @@
 mod aside;
 mod device;
 mod onnx;
+mod optimized;
 mod share;
 #[cfg(feature = "test-runtime")]
 mod test;

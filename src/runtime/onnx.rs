@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use half::f16;
 use ort::environment::Environment;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::logging::LogLevel;
+use ort::session::builder::{GraphOptimizationLevel as Level, SessionBuilder};
 use ort::session::{RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, Tensor as OrtTensor, TensorElementType, TensorRef, ValueType};
 use parking_lot::Mutex;
 
+use super::optimized::Optimized;
 use super::{Element, Options, RuntimeError, Session, Tensor, TensorInfo, device, threads};
 use crate::model::plugin_folder;
 
@@ -72,19 +74,36 @@ fn commit(
     threads: usize,
     provider: Option<ort::ep::ExecutionProviderDispatch>,
 ) -> Result<OrtSession, ort::Error> {
+    // For another device than the processor it would hold what that device made of it.
+    let kept = provider.is_none().then(|| Optimized::of(file, ort::info())).flatten();
+    let load =
+        |file: &Path| builder(environment, threads)?.with_optimization_level(Level::Disable)?.commit_from_file(file);
+    let save = |to: &Path| {
+        // It warns that the file is for this machine.
+        let builder = builder(environment, threads)?.with_log_level(LogLevel::Error)?;
+        builder.with_optimization_level(Level::All)?.with_optimized_model_path(to)?.commit_from_file(file).map(drop)
+    };
+    let session = match kept.and_then(|kept| kept.open::<_, ort::Error>(load, save)) {
+        Some(session) => Ok(session),
+        None => {
+            let builder = builder(environment, threads)?.with_optimization_level(Level::All)?;
+            builder.with_execution_providers(provider.as_slice())?.commit_from_file(file)
+        }
+    };
+    give_back_memory();
+    session
+}
+
+fn builder(environment: &Environment, threads: usize) -> Result<SessionBuilder, ort::Error> {
     // Spinning worker threads would take the cores from the decoder and the encoder between two runs.
-    let mut builder = OrtSession::builder(environment)?
+    let builder = OrtSession::builder(environment)?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         // The pattern is a block for all tensors of a run beside those of the first one: in batches of 8 a graph as large as
         // Wav2Lip's took 470 MB instead of 310, and as much time.
-        .with_memory_pattern(false)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_execution_providers(provider.as_slice())?;
-    let session = builder.commit_from_file(file);
-    give_back_memory();
-    session
+        .with_memory_pattern(false)?;
+    Ok(builder)
 }
 
 /// Reading a graph takes twice the memory of its weights for a moment, and what is free stays with the process unless it is told
