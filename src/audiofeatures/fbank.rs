@@ -9,7 +9,7 @@ use super::spectrum::Spectrum;
 use crate::model::manifest::{Fbank, WindowShape};
 
 /// Powers below this count as this: f32's epsilon, as in Kaldi.
-const FLOOR: f64 = f32::EPSILON as f64;
+const FLOOR: f32 = f32::EPSILON;
 
 /// Turns the samples under a window into a row.
 pub struct FbankRows {
@@ -48,9 +48,14 @@ impl FbankRows {
             *sample = centred - self.preemphasis * before;
             before = centred;
         }
-        let windowed = self.frame.iter().zip(&self.window).map(|(sample, window)| sample * window);
-        let powers = self.spectrum.of(windowed);
-        row.extend(self.mel.apply(powers).map(|sum| sum.clamp(FLOOR, f64::from(f32::MAX)).ln() as f32));
+        let powers = self.spectrum.of(self.frame.len(), |out| {
+            for ((out, sample), window) in out.iter_mut().zip(&self.frame).zip(&self.window) {
+                *out = sample * window;
+            }
+        });
+        let first = row.len();
+        self.mel.apply(powers, row);
+        row[first..].iter_mut().for_each(|sum| *sum = sum.clamp(FLOOR, f32::MAX).ln());
     }
 }
 

@@ -55,22 +55,29 @@ impl LogMelRows {
 #[multiversion::multiversion(targets("x86_64+avx2+fma+bmi1+bmi2"))]
 fn make(rows: &mut LogMelRows, sound: &Held, center: u64, row: &mut Vec<f32>) {
     let p = rows.preemphasis;
-    let emphasised = |pair: &[f32]| f64::from(pair[1]) - p * f64::from(pair[0]);
     let (start, end) = (center as i64 - rows.left as i64, center as i64 + rows.right as i64);
     let window = &rows.window;
     let magnitudes = if start > 0 && end as u64 <= sound.len() {
         let samples = sound.slice(start as u64 - 1, end as u64);
-        rows.spectrum.of(samples.windows(2).map(emphasised).zip(window).map(|(sample, window)| sample * window))
+        rows.spectrum.of(window.len(), |out| {
+            for (((out, window), sample), before) in out.iter_mut().zip(window).zip(&samples[1..]).zip(samples) {
+                *out = (f64::from(*sample) - p * f64::from(*before)) * window;
+            }
+        })
     } else {
         let n = sound.len();
         let at = |index: i64| match mirrored(index, n, rows.center) {
             None => 0.0,
             Some(0) => f64::from(sound.slice(0, 1)[0]),
-            Some(i) => emphasised(sound.slice(i - 1, i + 1)),
+            Some(i) => f64::from(sound.slice(i, i + 1)[0]) - p * f64::from(sound.slice(i - 1, i)[0]),
         };
-        rows.spectrum.of((start..end).map(at).zip(window).map(|(sample, window)| sample * window))
+        rows.spectrum.of(window.len(), |out| {
+            out.iter_mut().zip(window).zip(start..end).for_each(|((out, window), index)| *out = at(index) * window);
+        })
     };
-    rows.level.apply(rows.mel.apply(magnitudes), row);
+    let first = row.len();
+    rows.mel.apply(magnitudes, row);
+    rows.level.apply(&mut row[first..]);
 }
 
 fn left(recipe: &LogMel) -> usize {
@@ -104,8 +111,8 @@ fn hann(length: usize) -> Vec<f64> {
 
 /// [`Level`] with its constants folded: sum → slope · ln(max(floor, sum + add)) + offset, clipped.
 struct LevelMap {
-    add: f64,
-    floor: f64,
+    add: f32,
+    floor: f32,
     slope: f64,
     offset: f64,
     low: f64,
@@ -126,8 +133,8 @@ impl LevelMap {
             (None, _) | (Some(_), Clip::None) => (f64::NEG_INFINITY, f64::INFINITY),
         };
         Self {
-            add: f64::from(level.add),
-            floor: f64::from(level.floor),
+            add: level.add,
+            floor: level.floor,
             slope: db_per_ln * per_db,
             offset: high - ref_db * per_db,
             low,
@@ -135,16 +142,17 @@ impl LevelMap {
         }
     }
 
-    /// Appends the levels of `sums`.
+    /// From sums to levels.
     #[inline(always)]
-    fn apply(&self, sums: impl Iterator<Item = f64>, levels: &mut Vec<f32>) {
-        let start = levels.len();
-        // The cap keeps absurdly loud sound finite.
-        sums.for_each(|sum| levels.push((sum + self.add).clamp(self.floor, f64::from(f32::MAX)) as f32));
-        for levels in levels[start..].chunks_mut(8) {
-            // The logarithm is a good part of the work: in f32, and eight at once.
+    fn apply(&self, sums: &mut [f32]) {
+        for levels in sums.chunks_mut(8) {
             let mut eight = [1.0; 8];
-            eight[..levels.len()].copy_from_slice(levels);
+            // The cap keeps absurdly loud sound finite.
+            eight
+                .iter_mut()
+                .zip(&*levels)
+                .for_each(|(eight, sum)| *eight = (sum + self.add).clamp(self.floor, f32::MAX));
+            // The logarithm is a good part of the work: in f32, and eight at once.
             let logarithms = f32x8::from(eight).fast_max(f32x8::splat(f32::MIN_POSITIVE)).ln().to_array();
             for (level, ln) in levels.iter_mut().zip(logarithms) {
                 *level = (self.slope * f64::from(ln) + self.offset).clamp(self.low, self.high) as f32;
@@ -172,9 +180,8 @@ mod tests {
         let level =
             Level { floor: 1e-12, add: 0.0, ref_db: 0.0, min_db: -100.0, range: Some([-1.0, 1.0]), clip: Clip::Both };
         let found = |clip| {
-            let mut levels = Vec::new();
-            let sums = [1e-12, 1e-5, 1e-2, 1.0, 1e5];
-            LevelMap::new(&Level { clip, ..level }, 1).apply(sums.into_iter(), &mut levels);
+            let mut levels = [1e-12, 1e-5, 1e-2, 1.0, 1e5];
+            LevelMap::new(&Level { clip, ..level }, 1).apply(&mut levels);
             levels
         };
         for (clip, [bottom, top]) in [(Clip::Both, [-1.0, 1.0]), (Clip::Low, [-1.0, 3.0]), (Clip::None, [-3.8, 3.0])] {

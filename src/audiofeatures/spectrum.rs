@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Magnitudes of a Fourier transform.
 //!
-//! It is computed in `f64`: in `f32` the rounding of a loud tone drowns the quiet bands beside it.
+//! It is computed in `f64`: in `f32` the rounding of a loud tone drowns the quiet bands beside it. Once they are apart, `f32` is
+//! enough.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ pub struct Spectrum {
     /// n-fft / 2 + 1 bins.
     bins: Vec<Complex<f64>>,
     scratch: Vec<Complex<f64>>,
-    magnitudes: Vec<f64>,
+    magnitudes: Vec<f32>,
 }
 
 impl Spectrum {
@@ -34,21 +35,18 @@ impl Spectrum {
         }
     }
 
-    /// The n-fft / 2 + 1 magnitudes of at most n-fft `samples`, which zeros follow.
+    /// The n-fft / 2 + 1 magnitudes of `count` samples, n-fft at most, which zeros follow. `fill` sets them.
     #[inline(always)]
-    pub fn of(&mut self, samples: impl Iterator<Item = f64>) -> &[f64] {
+    pub fn of(&mut self, count: usize, fill: impl FnOnce(&mut [f64])) -> &[f32] {
         // Where in the transform the samples lie changes phases only, and those are dropped.
-        let mut filled = 0;
-        for (time, sample) in self.time.iter_mut().zip(samples) {
-            *time = sample;
-            filled += 1;
-        }
-        self.time[filled..].fill(0.0);
+        let (samples, zeros) = self.time.split_at_mut(count);
+        fill(samples);
+        zeros.fill(0.0);
         // It fails only for buffers of a wrong length, and these were made by the transform itself.
         let transformed = self.fft.process_with_scratch(&mut self.time, &mut self.bins, &mut self.scratch);
         debug_assert!(transformed.is_ok());
         for (magnitude, bin) in self.magnitudes.iter_mut().zip(&self.bins) {
-            let square = bin.re * bin.re + bin.im * bin.im;
+            let square = (bin.re * bin.re + bin.im * bin.im) as f32;
             *magnitude = if self.power == 1 { square.sqrt() } else { square };
         }
         &self.magnitudes

@@ -10,6 +10,7 @@ use super::blend;
 use super::color::ColorMap;
 use super::layout::{Component, Layout, Limits};
 use super::places::Places;
+use super::points::{Plane, Points, before};
 use super::prefetch::prefetch;
 use super::walk::{Fixed, ONE, ends, fixed, walk};
 use crate::face_meta::RgbImage;
@@ -69,18 +70,18 @@ pub fn crop_within(
         let (is_rgb, same_size) = (color.is_identity(), b.layout.sub == [1, 1]);
         let mut rows: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; width]);
         let mut bytes = vec![0; width];
-        let mut line = Vec::new();
+        let mut room = Room { line: Vec::new(), points: Points::new(width) };
         let seen = |component: &Component| Seen::new(&component.layout, crop_to_frame, width, edges);
         let (fine, coarse) = (seen(&a), seen(&b));
         for (j, out) in data.chunks_exact_mut(width * 3).enumerate() {
             let [first, second, third] = &mut rows;
             if is_rgb {
-                sample_row::<3, true>([a, b, c], &fine, j, &mut line, [first, second, third]);
+                sample_row::<3, true>([a, b, c], &fine, j, &mut room, [first, second, third]);
             } else if same_size {
-                sample_row::<3, false>([a, b, c], &fine, j, &mut line, [first, second, third]);
+                sample_row::<3, false>([a, b, c], &fine, j, &mut room, [first, second, third]);
             } else {
-                sample_row::<1, false>([a], &fine, j, &mut line, [first]);
-                sample_row::<2, false>([b, c], &coarse, j, &mut line, [second, third]);
+                sample_row::<1, false>([a], &fine, j, &mut room, [first]);
+                sample_row::<2, false>([b, c], &coarse, j, &mut room, [second, third]);
             }
             store(&color, &mut rows, &mut bytes, out);
         }
@@ -147,7 +148,7 @@ fn sample_row<const N: usize, const WHOLE: bool>(
     components: [Component; N],
     seen: &Seen,
     j: usize,
-    line: &mut Vec<f32>,
+    room: &mut Room,
     rows: [&mut Vec<f32>; N],
 ) {
     let Seen { map, limits, columns } = seen;
@@ -158,29 +159,56 @@ fn sample_row<const N: usize, const WHOLE: bool>(
     let inside = |point: [Fixed; 2]| round(point).into_iter().zip(limits).all(|(v, limits)| is_within(v, limits));
     let step = components[0].layout.step;
     // A line whose ends are inside is inside.
-    let Some([[_, y], _]) = ends(map, x, y, length).filter(|ends| ends.iter().all(|end| inside(*end))) else {
+    let small = components.iter().all(|component| i32::try_from(component.data.len()).is_ok());
+    let Some([start, _]) = ends(map, x, y, length).filter(|ends| small && ends.iter().all(|end| inside(*end))) else {
         fill(rows, points, |point| clamped::<N, WHOLE>(&components, limits, point));
         return;
     };
     if let Some(columns) = columns.as_ref().filter(|_| !WHOLE) {
-        let [_, y] = round([0, y]);
+        let [_, y] = round(start);
         let later = (y.saturating_add(fixed(map.0[4]).saturating_mul(AHEAD)) >> 32) as usize;
         for (component, row) in components.iter().zip(rows) {
             for y in [later, later.wrapping_add(1)].into_iter().filter(|y| *y < component.layout.height) {
                 prefetch(&component.row(y)[columns.used.clone()]);
             }
-            level(component, columns, y, line, row);
+            level(component, columns, y, &mut room.line, row);
         }
         return;
     }
-    let places = points.map(|[x, y]| ((x >> 32) as usize * step, (y >> 32) as usize, [x, y].map(weight)));
-    // A step that the compiler knows saves the looks at each sample's bounds.
-    match step {
-        1 => fill(rows, places, |place| within::<N, 1, WHOLE>(&components, place)),
-        2 => fill(rows, places, |place| within::<N, 2, WHOLE>(&components, place)),
-        3 => fill(rows, places, |place| within::<N, 3, WHOLE>(&components, place)),
-        _ => fill(rows, places, |place| within::<N, 4, WHOLE>(&components, place)),
+    if WHOLE {
+        let places = points.map(|[x, y]| ((x >> 32) as usize * step, (y >> 32) as usize, [x, y].map(weight)));
+        // A step that the compiler knows saves the looks at each sample's bounds.
+        match step {
+            1 => fill(rows, places, |place| within::<N, 1>(&components, place)),
+            3 => fill(rows, places, |place| within::<N, 3>(&components, place)),
+            _ => fill(rows, places, |place| within::<N, 4>(&components, place)),
+        }
+        return;
     }
+    let ([x, y], [dx, dy]) = (map.apply([x, y]), [map.0[0], map.0[3]]);
+    let [left, top] = [&limits[0], &limits[1]].map(|limits| limits.start as f32);
+    let [right, bottom] = [&limits[0], &limits[1]].map(|limits| limits.end as i32 - 2);
+    let mut stride = None;
+    for (Component { data, layout }, row) in components.iter().zip(rows) {
+        // Two planes of one size may have rows of different lengths.
+        if stride.replace(layout.stride) != Some(layout.stride) {
+            let gaps = [step, layout.stride].map(|gap| gap as i32);
+            room.points.set(length, [step, layout.stride], |k| {
+                // By way of i32 because the processor has an instruction for that. A point is inside but for rounding.
+                let k = k as i32 as f32;
+                let (x0, across) = before((x + dx * k).max(left), right);
+                let (y0, down) = before((y + dy * k).max(top), bottom);
+                (y0 * gaps[1] + x0 * gaps[0], [across, down])
+            });
+        }
+        room.points.pick(Plane::Bytes(data), row);
+    }
+}
+
+/// What the rows of a crop are made with.
+struct Room {
+    line: Vec<f32>,
+    points: Points,
 }
 
 /// Before a point: the samples' place in their row, and the row; and the weights of the ones after it.
@@ -252,20 +280,16 @@ fn clamped<const N: usize, const WHOLE: bool>(
     })
 }
 
-/// As [`clamped`], where all four samples around the point are there.
+/// As [`clamped`] whole numbers, where all four samples around the point are there.
 #[inline(always)]
-fn within<const N: usize, const STEP: usize, const WHOLE: bool>(
-    components: &[Component; N],
-    (column, row, weights): Place,
-) -> [u32; N] {
+fn within<const N: usize, const STEP: usize>(components: &[Component; N], (column, row, weights): Place) -> [u32; N] {
     components.map(|Component { data, layout }| {
-        // Two planes of one size may have rows of different lengths.
         let start = row * layout.stride + column;
         let pair = |start: usize| {
             let samples = &data[start..start + STEP + 1];
             [samples[0], samples[STEP]]
         };
-        between::<WHOLE>(pair(start), pair(start + layout.stride), weights)
+        between::<true>(pair(start), pair(start + layout.stride), weights)
     })
 }
 

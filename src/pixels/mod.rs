@@ -16,6 +16,7 @@ pub(crate) mod fuzz;
 mod layout;
 mod luma;
 mod places;
+mod points;
 mod prefetch;
 mod resample;
 mod rows;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::Tile;
 use super::places::Places;
+use super::points::{Plane, Points};
 use crate::geometry::Affine;
 
 /// What a tile holds where `map` maps the samples (x, y) of another raster: between its samples, and the mean of several places
@@ -13,7 +14,20 @@ pub struct Rows<'a, const N: usize> {
     tile: &'a Tile<N>,
     map: Affine,
     taps: &'a [[f32; 2]],
-    upright: Option<Upright<N>>,
+    way: Way<N>,
+}
+
+enum Way<const N: usize> {
+    Upright(Upright<N>),
+    Turned(Turned<N>),
+}
+
+/// Where columns do not lie in columns.
+struct Turned<const N: usize> {
+    /// Of each column and component.
+    points: Points,
+    /// What is there for one of several taps.
+    picked: Vec<[f32; N]>,
 }
 
 /// Where every column lies in a column, and every row in a row: most of the work is the same for all rows.
@@ -35,33 +49,62 @@ struct Upright<const N: usize> {
 impl<'a, const N: usize> Rows<'a, N> {
     /// Of `columns`. `taps` are offsets in the tile; at least one.
     pub fn new(tile: &'a Tile<N>, map: &Affine, columns: Range<usize>, taps: &'a [[f32; 2]]) -> Self {
-        let upright = map.0[1] == 0.0 && map.0[3] == 0.0;
-        let upright = upright.then(|| Upright::new(tile, map, columns, taps));
-        Self { tile, map: *map, taps, upright }
+        let way = match [map.0[1], map.0[3]] {
+            [0.0, 0.0] => Way::Upright(Upright::new(tile, map, columns, taps)),
+            _ => {
+                let picked = vec![[0.0; N]; if taps.len() > 1 { columns.len() } else { 0 }];
+                Way::Turned(Turned { points: Points::new(columns.len() * N), picked })
+            }
+        };
+        Self { tile, map: *map, taps, way }
     }
 
     /// Row `y`, from column `x` on, of which and of whose followers `new` was told.
     #[inline(always)]
     pub fn row(&mut self, x: usize, y: usize, row: &mut [[f32; N]]) {
-        if let Some(upright) = &mut self.upright {
-            let y = self.map.0[4] * y as f32 + self.map.0[5];
-            if upright.down == 1 {
-                upright.between_wide_rows(self.tile, y + self.taps[0][1], x, row);
-            } else {
-                let down = self.taps.iter().step_by(upright.across.len()).map(|tap| y + tap[1]);
-                upright.mean_of_rows(self.tile, down, x, row);
+        match &mut self.way {
+            Way::Upright(upright) => {
+                let y = self.map.0[4] * y as f32 + self.map.0[5];
+                if upright.down == 1 {
+                    upright.between_wide_rows(self.tile, y + self.taps[0][1], x, row);
+                } else {
+                    let down = self.taps.iter().step_by(upright.across.len()).map(|tap| y + tap[1]);
+                    upright.mean_of_rows(self.tile, down, x, row);
+                }
             }
+            Way::Turned(turned) => turned.row(self.tile, &self.map, self.taps, [x, y], row),
+        }
+    }
+}
+
+impl<const N: usize> Turned<N> {
+    #[inline(always)]
+    fn row(&mut self, tile: &Tile<N>, map: &Affine, taps: &[[f32; 2]], [x, y]: [usize; 2], row: &mut [[f32; N]]) {
+        let Self { points, picked } = self;
+        let [x, y] = map.apply([x as f32, y as f32]);
+        let mut pick = |tap: &[f32; 2], row: &mut [f32]| {
+            let [x, y] = [x + tap[0], y + tap[1]];
+            points.set(row.len(), tile.gaps(), |k| {
+                // By way of i32 because the processor has an instruction for that.
+                let column = (k / N) as i32 as f32;
+                let (at, parts) = tile.place(x + map.0[0] * column, y + map.0[3] * column);
+                (at + (k % N) as i32, parts)
+            });
+            points.pick(Plane::Floats(tile.numbers()), row);
+        };
+        let row = row.as_flattened_mut();
+        if let [tap] = taps {
+            pick(tap, row);
             return;
         }
-        let share = 1.0 / self.taps.len() as f32;
-        for (k, value) in row.iter_mut().enumerate() {
-            let p = self.map.apply([(x + k) as f32, y as f32]);
-            *value = [0.0; N];
-            for [dx, dy] in self.taps {
-                let there = self.tile.between(p[0] + dx, p[1] + dy);
-                value.iter_mut().zip(there).for_each(|(sum, value)| *sum += value * share);
-            }
+        row.fill(0.0);
+        let picked = &mut picked.as_flattened_mut()[..row.len()];
+        for tap in taps {
+            pick(tap, picked);
+            row.iter_mut().zip(&*picked).for_each(|(sum, value)| *sum += value);
         }
+        let share = 1.0 / taps.len() as f32;
+        row.iter_mut().for_each(|value| *value *= share);
     }
 }
 
@@ -167,8 +210,10 @@ mod tests {
             let map = Affine(map);
             let taps = taps(&map);
             let mut short = Rows::new(&tile, &map, 3..40, &taps);
-            assert!(short.upright.is_some());
-            let mut long = Rows { tile: &tile, map, taps: &taps, upright: None };
+            assert!(matches!(short.way, Way::Upright(_)));
+            let points = Points::new(37 * 2);
+            let way = Way::Turned(Turned { points, picked: vec![[0.0; 2]; 37] });
+            let mut long = Rows { tile: &tile, map, taps: &taps, way };
             for y in 0..12 {
                 let mut rows = [[[0.0; 2]; 30]; 2];
                 short.row(5, y, &mut rows[0]);

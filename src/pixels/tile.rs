@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use wide::f32x4;
 
+use super::points::before;
 use crate::face_meta::RgbImage;
 
 /// `N` values per sample, row after row; as `f32`, because each is interpolated about once. Sample (x, y) of the frame's component (or of a picture, where the corner is 0, 0)
@@ -90,6 +91,27 @@ impl<const N: usize> Tile<N> {
     #[inline(always)]
     pub fn line(&self, y: u32, columns: Range<usize>) -> &[[f32; N]] {
         &self.samples[y as usize * self.pitch..][columns]
+    }
+
+    /// Of each sample its numbers, row after row.
+    pub fn numbers(&self) -> &[f32] {
+        self.samples.as_flattened()
+    }
+
+    /// In [`Self::numbers`], from a sample to the next one across, and down.
+    pub fn gaps(&self) -> [usize; 2] {
+        [N, self.pitch * N]
+    }
+
+    /// Which of [`Self::numbers`] is the first one before (x, y), and how far it is from there to the next ones; for the edges
+    /// as [`Self::between`].
+    #[inline(always)]
+    pub fn place(&self, x: f32, y: f32) -> (i32, [f32; 2]) {
+        let ([left, top, ..], [right, bottom, ..]) = (self.corner.to_array(), self.last.to_array());
+        // In this order NaN becomes 0.
+        let (x0, across) = before((x - left).max(0.0).min(right), right as i32);
+        let (y0, down) = before((y - top).max(0.0).min(bottom), bottom as i32);
+        ((y0 * self.pitch as i32 + x0) * N as i32, [across, down])
     }
 
     /// The memory, for another tile.
