@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Memory that will be wanted soon.
 
-/// What the processor moves at once.
-const LINE: usize = 64;
-
 /// Asks for `bytes`: frames come from another element, mostly another core, and what follows a row in memory is not the next row
 /// of the face.
 #[inline(always)]
 pub fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(LINE) {
+    // 64 bytes are what the processor moves at once.
+    for line in bytes.chunks(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
