@@ -67,6 +67,10 @@ fn paste_components<const N: usize>(canvas: &mut Canvas, first: usize, grid: &Gr
     let (mut new, mut weights) = (vec![[0.0; N]; columns.len()], vec![0.0; columns.len()]);
     for y in rows {
         let columns = cells.columns(&to_grid, columns.clone(), y);
+        if columns.is_empty() {
+            // It may begin behind the last sample.
+            continue;
+        }
         let (row, new, weights) = (&mut row[..columns.len()], &mut new[..columns.len()], &mut weights[..columns.len()]);
         // What it is not set for stays as it is, whatever is left in `new`.
         weights.fill(0.0);
