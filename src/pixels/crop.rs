@@ -158,8 +158,9 @@ fn sample_row<const N: usize, const WHOLE: bool>(
     let points = walk(map, x, y).map(round);
     let inside = |point: [Fixed; 2]| round(point).into_iter().zip(limits).all(|(v, limits)| is_within(v, limits));
     let step = components[0].layout.step;
-    // A line whose ends are inside is inside.
+    // Where a sample lies is told in 31 bits.
     let small = components.iter().all(|component| i32::try_from(component.data.len()).is_ok());
+    // A line whose ends are inside is inside.
     let Some([start, _]) = ends(map, x, y, length).filter(|ends| small && ends.iter().all(|end| inside(*end))) else {
         fill(rows, points, |point| clamped::<N, WHOLE>(&components, limits, point));
         return;
