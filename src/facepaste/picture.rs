@@ -41,7 +41,9 @@ impl Picture {
     pub fn of(patch: &Patch, face: &Face, style: &Style, color: &ColorMap) -> Option<Picture> {
         let &Patch { width, height, .. } = patch;
         let mut new = planes(patch)?;
-        if let (true, Some(was), Some(is)) = (style.match_color, ring_mean(&face.crop), ring_mean(patch)) {
+        if style.match_color
+            && let (Some(was), Some(is)) = (ring_mean(&face.crop), ring_mean(patch))
+        {
             for (n, plane) in new.iter_mut().enumerate() {
                 let shift = was[n] - is[n];
                 plane.iter_mut().for_each(|value| *value = (*value + shift).clamp(0.0, 255.0));
