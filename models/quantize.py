@@ -25,6 +25,7 @@ import numpy as np
 import onnx
 import sound
 import tensors
+import upsampling
 
 MEASURED = 8  # crops for the report, never among those for calibration
 
@@ -157,13 +158,15 @@ def integers(file, new, feeds, keep, full_range):
     with tempfile.TemporaryDirectory() as place:
         ready = Path(place) / "ready.onnx"
         quant_pre_process(str(file), str(ready), skip_symbolic_shape=True)
+        graph = onnx.load(ready)
+        upsampling.replace(graph)
+        graphs.save(graph, ready)
         # Dense layers on single vectors (Gemm) cost nothing and stay as they are: the sound passes through them.
-        nodes = onnx.load(ready).graph.node
-        last = [node.name for node in nodes if node.op_type == "Conv"][-keep:] if keep else []
+        last = [node.name for node in graph.graph.node if node.op_type == "Conv"][-keep:] if keep else []
         quantize_static(
             str(ready), str(new), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, nodes_to_exclude=last,
-            # The latter three only so that nothing becomes floats on its way from one convolution to the next.
-            op_types_to_quantize=["Conv", "MatMul", "Relu", "Concat", "Resize"],
+            # The latter ones only so that nothing becomes floats on its way from one convolution to the next.
+            op_types_to_quantize=["Conv", "MatMul", "Relu", "Concat", "Resize", "Reshape", "Transpose"],
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
             reduce_range=not full_range,
         )  # fmt: skip
