@@ -29,14 +29,14 @@ import tensors  # noqa: E402
 
 ROUNDS = 5
 # Of sound, in benches/parts.rs.
-SECONDS = 10
+SECONDS = 60
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 
 
 def librosas(front):
     """CPU seconds for a second of sound."""
-    rate, minute = front["sample-rate"], 60
-    samples = (0.1 * np.random.default_rng(0).standard_normal(minute * rate)).astype(np.float32)
+    rate = front["sample-rate"]
+    samples = (0.1 * np.random.default_rng(0).standard_normal(SECONDS * rate)).astype(np.float32)
     shape = {"sr": rate, "n_fft": front["n-fft"], "hop_length": front["hop-length"], "win_length": front["win-length"]}
     mel = {"n_mels": front["n-mels"], "fmin": front["f-min"], "fmax": front["f-max"], "power": front["power"]}
     runs = []
@@ -45,7 +45,7 @@ def librosas(front):
         emphasised = librosa.effects.preemphasis(samples, coef=front["preemphasis"])
         librosa.amplitude_to_db(librosa.feature.melspectrogram(y=emphasised, **shape, **mel), ref=10, top_db=None)
         runs.append(time.process_time() - start)
-    return statistics.median(runs) / minute
+    return statistics.median(runs) / SECONDS
 
 
 def ours():

@@ -113,10 +113,10 @@ fn hann(length: usize) -> Vec<f64> {
 struct LevelMap {
     add: f32,
     floor: f32,
-    slope: f64,
-    offset: f64,
-    low: f64,
-    high: f64,
+    slope: f32,
+    offset: f32,
+    low: f32,
+    high: f32,
 }
 
 impl LevelMap {
@@ -135,28 +135,27 @@ impl LevelMap {
         Self {
             add: level.add,
             floor: level.floor,
-            slope: db_per_ln * per_db,
-            offset: high - ref_db * per_db,
-            low,
-            high: top,
+            slope: (db_per_ln * per_db) as f32,
+            offset: (high - ref_db * per_db) as f32,
+            low: low as f32,
+            high: top as f32,
         }
     }
 
     /// From sums to levels.
     #[inline(always)]
     fn apply(&self, sums: &mut [f32]) {
+        let (slope, offset) = (f32x8::splat(self.slope), f32x8::splat(self.offset));
+        let (low, high) = (f32x8::splat(self.low), f32x8::splat(self.high));
         for levels in sums.chunks_mut(8) {
             let mut eight = [1.0; 8];
+            eight[..levels.len()].copy_from_slice(levels);
             // The cap keeps absurdly loud sound finite.
-            eight
-                .iter_mut()
-                .zip(&*levels)
-                .for_each(|(eight, sum)| *eight = (sum + self.add).clamp(self.floor, f32::MAX));
+            let sums =
+                (f32x8::from(eight) + self.add).fast_max(f32x8::splat(self.floor)).fast_min(f32x8::splat(f32::MAX));
             // The logarithm is a good part of the work: in f32, and eight at once.
-            let logarithms = f32x8::from(eight).fast_max(f32x8::splat(f32::MIN_POSITIVE)).ln().to_array();
-            for (level, ln) in levels.iter_mut().zip(logarithms) {
-                *level = (self.slope * f64::from(ln) + self.offset).clamp(self.low, self.high) as f32;
-            }
+            let decibels = sums.fast_max(f32x8::splat(f32::MIN_POSITIVE)).ln().mul_add(slope, offset);
+            levels.copy_from_slice(&decibels.fast_max(low).fast_min(high).to_array()[..levels.len()]);
         }
     }
 }

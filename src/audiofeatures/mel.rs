@@ -3,14 +3,16 @@
 
 use crate::model::manifest::{Fbank, LogMel, MelNorm, MelScale};
 
-/// Triangular filters over the bins of a spectrum, stored without their zeros.
+/// Triangular filters over the bins of a spectrum, stored without most of their zeros.
 pub struct MelBank {
     filters: Vec<Filter>,
 }
 
 struct Filter {
-    first_bin: usize,
-    weights: Vec<f32>,
+    /// Of the first weight.
+    bin: usize,
+    /// With zeros around them, because eight are multiplied at once.
+    weights: Vec<[f32; 8]>,
 }
 
 impl MelBank {
@@ -45,38 +47,42 @@ impl MelBank {
                     ((at - low) / (mid - low)).min((high - at) / (high - mid)).max(0.0) * area
                 };
                 // A filter narrower than a bin may hold none at all.
-                let first_bin = (0..bins).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
-                let weights = (first_bin..bins).map(weight).take_while(|&w| w > 0.0).map(|w| w as f32).collect();
-                Filter { first_bin, weights }
+                let first = (0..bins).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
+                let last = (first..bins).take_while(|&bin| weight(bin) > 0.0).last().unwrap_or(first);
+                let eights = (last + 1 - first).div_ceil(8);
+                // So that the last eight end where the spectrum does.
+                let bin = first.min(bins.next_multiple_of(8) - 8 * eights);
+                let at = |bin: usize| if bin < bins { weight(bin) as f32 } else { 0.0 };
+                let weights = (0..eights).map(|k| std::array::from_fn(|n| at(bin + 8 * k + n))).collect();
+                Filter { bin, weights }
             })
             .collect();
         Self { filters }
     }
 
-    /// Appends what each filter lets through of `spectrum` (n-fft / 2 + 1 values), lowest filter first.
+    /// Appends what each filter lets through of `spectrum`, lowest filter first. To its n-fft / 2 + 1 values belong as many zeros as make
+    /// their number a multiple of eight.
     #[inline(always)]
     pub fn apply(&self, spectrum: &[f32], sums: &mut Vec<f32>) {
-        for filter in &self.filters {
-            sums.push(sum_of_products(&filter.weights, &spectrum[filter.first_bin..]));
+        let first = sums.len();
+        sums.resize(first + self.filters.len(), 0.0);
+        for (sum, filter) in sums[first..].iter_mut().zip(&self.filters) {
+            *sum = sum_of_products(&filter.weights, &spectrum[filter.bin..]);
         }
     }
 }
 
 /// Eight sums next to each other, because one would have every addition wait for the last one.
 #[inline(always)]
-fn sum_of_products(weights: &[f32], values: &[f32]) -> f32 {
-    let values = &values[..weights.len()];
-    let (weights, last_weights) = weights.as_chunks::<8>();
-    let (values, last_values) = values.as_chunks::<8>();
+fn sum_of_products(weights: &[[f32; 8]], values: &[f32]) -> f32 {
     let mut sums = [0.0f32; 8];
-    for (weights, values) in weights.iter().zip(values) {
+    for (weights, values) in weights.iter().zip(values.as_chunks::<8>().0) {
         for n in 0..8 {
             sums[n] += weights[n] * values[n];
         }
     }
-    let last: f32 = last_weights.iter().zip(last_values).map(|(weight, value)| weight * value).sum();
-    let halves: [f32; 4] = std::array::from_fn(|n| sums[n] + sums[n + 4]);
-    (halves[0] + halves[1]) + (halves[2] + halves[3]) + last
+    let fours: [f32; 4] = std::array::from_fn(|n| sums[n] + sums[n + 4]);
+    (fours[0] + fours[2]) + (fours[1] + fours[3])
 }
 
 /// Where the triangles start, peak and end, in mel.
@@ -133,7 +139,7 @@ mod tests {
     fn slaney_norm_gives_unit_area() {
         let recipe = LogMel { n_fft: 1 << 16, ..wav2lip() };
         let bin_hz = f64::from(recipe.sample_rate) / recipe.n_fft as f64;
-        let spectrum = vec![bin_hz as f32; recipe.n_fft / 2 + 1];
+        let spectrum = vec![bin_hz as f32; (recipe.n_fft / 2 + 1).next_multiple_of(8)];
         let mut areas = Vec::new();
         MelBank::new(&recipe).apply(&spectrum, &mut areas);
         assert_eq!(areas.len(), recipe.n_mels);
@@ -146,7 +152,7 @@ mod tests {
     fn without_norm_the_peak_is_one() {
         let recipe = LogMel { n_fft: 1 << 16, ..htk_power() };
         for (i, filter) in MelBank::new(&recipe).filters.iter().enumerate() {
-            let peak = filter.weights.iter().copied().fold(0.0, f32::max);
+            let peak = filter.weights.as_flattened().iter().copied().fold(0.0, f32::max);
             assert!((0.98..=1.0).contains(&peak), "filter {i}: {peak}");
         }
     }
@@ -156,7 +162,7 @@ mod tests {
     fn filters_narrower_than_a_bin_are_empty() {
         let recipe = LogMel { n_fft: 16, win_length: 16, n_mels: 64, ..wav2lip() };
         let mut sums = Vec::new();
-        MelBank::new(&recipe).apply(&[1.0; 9], &mut sums);
+        MelBank::new(&recipe).apply(&[1.0; 16], &mut sums);
         assert_eq!(sums.len(), 64);
         assert!(sums.contains(&0.0) && sums.iter().any(|sum| *sum > 0.0));
     }

@@ -83,14 +83,16 @@ impl Silence {
         let half = self.hop as u64 / 2;
         let center = row * self.hop as u64;
         let samples = self.sound.slice(center.saturating_sub(half), center + (self.hop as u64 - half));
-        // Four sums side by side: one alone would have every addition wait for the one before.
-        let mut sums = [0.0; 4];
-        for four in samples.chunks(4) {
-            for (sum, &sample) in sums.iter_mut().zip(four) {
-                *sum += f64::from(sample) * f64::from(sample);
+        // Eight sums side by side: one alone would have every addition wait for the one before.
+        let (eights, rest) = samples.as_chunks::<8>();
+        let mut sums = [0.0; 8];
+        for eight in eights {
+            for n in 0..8 {
+                sums[n] += f64::from(eight[n]) * f64::from(eight[n]);
             }
         }
-        sums.iter().sum::<f64>() / samples.len().max(1) as f64
+        let rest: f64 = rest.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum();
+        (sums.iter().sum::<f64>() + rest) / samples.len().max(1) as f64
     }
 
     #[cfg(test)]
