@@ -159,10 +159,11 @@ def integers(file, new, feeds, keep, full_range):
         ready = Path(place) / "ready.onnx"
         quant_pre_process(str(file), str(ready), skip_symbolic_shape=True)
         graph = onnx.load(ready)
-        upsampling.replace(graph)
+        convolutions = [node.name for node in graph.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+        last = convolutions[-keep:] if keep else []
+        upsampling.replace(graph, last)
         graphs.save(graph, ready)
         # Dense layers on single vectors (Gemm) cost nothing and stay as they are: the sound passes through them.
-        last = [node.name for node in graph.graph.node if node.op_type == "Conv"][-keep:] if keep else []
         quantize_static(
             str(ready), str(new), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, nodes_to_exclude=last,
             # The latter ones only so that nothing becomes floats on its way from one convolution to the next.

@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper, shape_inference
 BLOCKS = {(b"asymmetric", b"floor"), (b"half_pixel", b"round_prefer_floor")}
 
 
-def replace(graph):
-    """Changes an ONNX file's content. Other ways of resizing, and what has no fixed size but for the batch, stay."""
+def replace(graph, kept=()):
+    """Changes an ONNX file's content. Nodes named in `kept`, other ways of resizing, and what has no fixed size but for the batch, stay."""
     body = graph.graph
     constants = {tensor.name: tensor for tensor in body.initializer}
     values = [*body.input, *shape_inference.infer_shapes(graph).graph.value_info, *body.output]
@@ -23,7 +23,7 @@ def replace(graph):
         if node.output[0] in merged:
             continue
         before, after = shapes.get(node.input[0] if node.input else "", []), shapes.get(node.output[0], [])
-        known = len(before) == len(after) == 4 and all(before[1:] + after[1:])
+        known = len(before) == len(after) == 4 and all(before[1:] + after[1:]) and node.name not in kept
         last, new = node.output[0], None
         if node.op_type == "Resize" and known:
             new = copies(attributes(node), before, after)
