@@ -2,15 +2,14 @@
 # SPDX-License-Identifier: MPL-2.0
 """A model's graph alone in ONNX Runtime, for benches/compare.sh:  bare.py GRAPH.onnx FRAMES
 
-Prints the seconds until the first batch of 8 is there (loading the graph, not the Python package), and those that FRAMES frames take then.
+Prints the seconds until the first batch is there (loading the graph, not the Python package), and those that FRAMES frames take then.
 """
 import sys
 import time
 
 import numpy as np
 import onnxruntime
-
-BATCH = 8
+from measure import BATCH
 
 graph, frames = sys.argv[1], int(sys.argv[2])
 start = time.perf_counter()

@@ -4,7 +4,7 @@
 
     flow.py MODEL torch|ort X,Y,W,H VIDEO SOUND OUT.mp4      the face's box, and models whose tensors are Wav2Lip's
 
-All frames are read, the sound becomes a mel spectrogram, crops go through the network eight at a time, pictures are pasted into the frames, the
+All frames are read, the sound becomes a mel spectrogram, crops go through the network some at a time, pictures are pasted into the frames, the
 frames become a file, and ffmpeg makes H.264 of it and adds the sound. Prints the seconds that the network alone took.
 """
 import subprocess
@@ -16,12 +16,12 @@ from pathlib import Path
 import cv2
 import librosa
 import numpy as np
+from measure import BATCH
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "models"))
 import sound as sounds  # noqa: E402
 import tensors  # noqa: E402
 
-BATCH = 8
 FPS = 25
 # As in pipelines/dub.sh.
 H264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p"]

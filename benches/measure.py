@@ -6,7 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-
+# Frames that go through a network at once, in all that benches/compare.sh runs.
+BATCH = int(os.environ.get("BATCH", 8))
 # Seconds between two looks at memory.
 LOOK = 0.02
 
