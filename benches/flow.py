@@ -4,7 +4,7 @@
 
     flow.py MODEL torch|ort X,Y,W,H VIDEO SOUND OUT.mp4      the face's box, and models whose tensors are Wav2Lip's
 
-All frames are read, the sound becomes a mel spectrogram, crops go through the network some at a time, pictures are pasted into the frames, the
+All frames are read, the sound becomes a mel spectrogram, crops go through the network in batches, pictures are pasted into the frames, the
 frames become a file, and ffmpeg makes H.264 of it and adds the sound. Prints the seconds that the network alone took.
 """
 import subprocess

@@ -18,6 +18,7 @@ def replace(graph, kept=()):
     constants = {tensor.name: tensor for tensor in body.initializer}
     values = [*body.input, *shape_inference.infer_shapes(graph).graph.value_info, *body.output]
     shapes = {value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in values}
+    outputs = {value.name for value in body.output}
     nodes, merged = [], set()
     for node in body.node:
         if node.output[0] in merged:
@@ -29,7 +30,7 @@ def replace(graph, kept=()):
             new = copies(attributes(node), before, after)
         elif node.op_type == "ConvTranspose" and known and {*node.input[1:]} <= constants.keys():
             readers = [other for other in body.node if last in other.input]
-            relu = len(readers) == 1 and readers[0].op_type == "Relu"
+            relu = len(readers) == 1 and readers[0].op_type == "Relu" and last not in outputs
             new = phases(attributes(node), before, relu, *(numpy_helper.to_array(constants[name]) for name in node.input[1:]))
             if new and relu:
                 last = readers[0].output[0]

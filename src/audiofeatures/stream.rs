@@ -178,12 +178,11 @@ impl Stream {
     /// Numbers the next rows and sorts the silent from the others.
     fn take(&mut self, values: &[f32]) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
-        for (k, row) in values.chunks_exact(self.width).enumerate() {
+        for row in values.chunks_exact(self.width) {
             // Of the sound's rows it is known: they wait for that, and a stretch that ends knows all.
             let silent = self.next_row < self.beyond || self.silence.take().unwrap_or(true);
             if runs.last().is_none_or(|run| run.silent != silent) {
-                let values = Vec::with_capacity(values.len() - k * self.width);
-                runs.push(Run { first_row: self.next_row, rows: 0, silent, values });
+                runs.push(Run { first_row: self.next_row, rows: 0, silent, values: Vec::new() });
             }
             let last = runs.len() - 1;
             runs[last].rows += 1;
