@@ -185,7 +185,12 @@ fn relink(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
     let generator = subject.generator.clone();
     let (failed, whole) = (subject.failed_links.clone(), subject.whole.clone());
     let done = AtomicBool::new(false);
-    pad.add_probe(gst::PadProbeType::IDLE, move |pad, _| {
+    let operator = thread::current().id();
+    pad.add_probe(gst::PadProbeType::IDLE | gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER, move |pad, info| {
+        // The pad may be idle at the end of pushing a sticky event. GStreamer 1.22 then takes it for sent to whoever is linked by now.
+        if info.mask.contains(gst::PadProbeType::IDLE) && thread::current().id() != operator {
+            return gst::PadProbeReturn::Pass;
+        }
         // Not to be waited for: the seek may wait for this thread.
         let Some(_whole) = whole.try_lock() else { return gst::PadProbeReturn::Remove };
         if let Some(peer) = pad.peer().filter(|_| !done.swap(true, Ordering::Relaxed)) {
