@@ -52,7 +52,7 @@ pub(crate) fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecString::builder("device")
             .nick("Device")
-            .blurb("Where the graphs run: cpu, cuda:0, …, or auto for the best there is")
+            .blurb("Where the graphs run: cpu, cuda:0, openvino-bf16, …, or auto for the best there is")
             .default_value(Some(default.options.device.as_str()))
             .mutable_ready()
             .build(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What `device` means: ONNX Runtime's execution providers by short names.
 
-use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProvider, ExecutionProviderDispatch};
 
 use super::RuntimeError;
 
@@ -10,7 +10,7 @@ struct Provider {
     /// What users write.
     name: &'static str,
     is_there: fn() -> bool,
-    make: fn(device: i32) -> ExecutionProviderDispatch,
+    make: fn(device: i32, threads: usize) -> ExecutionProviderDispatch,
     /// Whether `auto` tries it. TensorRT compiles a graph for minutes first; the others are no faster than plain CPU code
     /// on every machine.
     automatic: bool,
@@ -28,17 +28,39 @@ macro_rules! provider {
 }
 
 /// The best first.
-static PROVIDERS: [Provider; 9] = [
-    provider!("cuda", ep::CUDA, true, |n| ep::CUDA::default().with_device_id(n).build()),
-    provider!("tensorrt", ep::TensorRT, false, |n| ep::TensorRT::default().with_device_id(n).build()),
-    provider!("migraphx", ep::MIGraphX, true, |n| ep::MIGraphX::default().with_device_id(n).build()),
-    provider!("rocm", ep::ROCm, true, |n| ep::ROCm::default().with_device_id(n).build()),
-    provider!("coreml", ep::CoreML, true, |_| ep::CoreML::default().build()),
-    provider!("directml", ep::DirectML, true, |n| ep::DirectML::default().with_device_id(n).build()),
-    provider!("openvino", ep::OpenVINO, false, |_| ep::OpenVINO::default().build()),
-    provider!("onednn", ep::OneDNN, false, |_| ep::OneDNN::default().build()),
-    provider!("xnnpack", ep::XNNPACK, false, |_| ep::XNNPACK::default().build()),
+static PROVIDERS: [Provider; 10] = [
+    provider!("cuda", ep::CUDA, true, |n, _| ep::CUDA::default().with_device_id(n).build()),
+    provider!("tensorrt", ep::TensorRT, false, |n, _| ep::TensorRT::default().with_device_id(n).build()),
+    provider!("migraphx", ep::MIGraphX, true, |n, _| ep::MIGraphX::default().with_device_id(n).build()),
+    provider!("rocm", ep::ROCm, true, |n, _| ep::ROCm::default().with_device_id(n).build()),
+    provider!("coreml", ep::CoreML, true, |_, _| ep::CoreML::default().build()),
+    provider!("directml", ep::DirectML, true, |n, _| ep::DirectML::default().with_device_id(n).build()),
+    provider!("openvino", ep::OpenVINO, false, |_, threads| openvino(threads, "f32")),
+    Provider {
+        name: "openvino-bf16",
+        is_there: || has_bfloat16() && ep::OpenVINO::is_available().unwrap_or(false),
+        make: |_, threads| openvino(threads, "bf16"),
+        automatic: false,
+    },
+    provider!("onednn", ep::OneDNN, false, |_, _| ep::OneDNN::default().build()),
+    provider!("xnnpack", ep::XNNPACK, false, |_, _| ep::XNNPACK::default().build()),
 ];
+
+/// OpenVINO on the processor, which computes in `precision`.
+fn openvino(threads: usize, precision: &str) -> ExecutionProviderDispatch {
+    let settings = format!(r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{precision}"}}}}"#);
+    let provider = ep::OpenVINO::default().with_device_type("CPU").with_num_threads(threads);
+    provider.with_arbitrary_config("load_config", settings).build()
+}
+
+/// Whether the processor has instructions for bfloat16. Without them OpenVINO would imitate it, slowly.
+fn has_bfloat16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = std::is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has = false;
+    has
+}
 
 /// The CPU is always there.
 pub const CPU: &str = "cpu";
@@ -46,10 +68,10 @@ pub const CPU: &str = "cpu";
 /// One way to run a graph: a name for the user, and what to register first; `None` = nothing, the CPU.
 pub type Choice = (String, Option<ExecutionProviderDispatch>);
 
-/// What to try for `device`, in this order. ONNX Runtime must be loaded.
-pub fn choices(device: &str) -> Result<Vec<Choice>, RuntimeError> {
+/// What to try for `device`, in this order; `threads` is for what computes on the processor. ONNX Runtime must be loaded.
+pub fn choices(device: &str, threads: usize) -> Result<Vec<Choice>, RuntimeError> {
     let cpu = || (CPU.to_string(), None);
-    let choice = |p: &Provider, n: i32| (format!("{}:{n}", p.name), Some((p.make)(n).error_on_failure()));
+    let choice = |p: &Provider, n: i32| (format!("{}:{n}", p.name), Some((p.make)(n, threads).error_on_failure()));
     if device == "auto" {
         let there = PROVIDERS.iter().filter(|p| p.automatic && (p.is_there)());
         return Ok(there.map(|p| choice(p, 0)).chain([cpu()]).collect());

@@ -37,7 +37,7 @@ impl OnnxSession {
         let environment = environment()?;
         let threads = threads(options, size);
         let mut refused = Vec::new();
-        let mut choices = device::choices(&options.device)?.into_iter().peekable();
+        let mut choices = device::choices(&options.device, threads)?.into_iter().peekable();
         let (session, device) = loop {
             // The list is never empty, and its last choice ends the loop.
             let Some((name, provider)) = choices.next() else {
@@ -271,4 +271,37 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
         .collect();
     found.sort();
     found.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Backend;
+
+    #[test]
+    fn openvino_computes_the_same() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/face_landmark_68/face_landmark_68.onnx");
+        let run = |device: &str| -> Result<Vec<f32>, RuntimeError> {
+            let options = Options { backend: Backend::Ort, device: device.into(), threads: 1 };
+            let mut session = OnnxSession::open(&file, &options)?;
+            assert!(session.device().starts_with(device));
+            let (input, output) = (session.inputs()[0].clone(), session.outputs()[0].name.clone());
+            let shape: Vec<usize> = input.shape.iter().map(|axis| axis.unwrap_or(1)).collect();
+            let data = (0..shape.iter().product()).map(|k| (k * 37 % 101) as f32 / 101.0).collect();
+            let made = session.run(&[(&input.name, &Tensor { shape, data })], &[&output])?;
+            Ok(made[0].data.clone())
+        };
+        let expected = run("cpu").unwrap();
+        // Bfloat16 has 8 bits.
+        for (device, tolerance) in [("openvino", 1e-4), ("openvino-bf16", 0.02)] {
+            match run(device) {
+                Ok(made) => {
+                    let most = expected.iter().zip(&made).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+                    assert_eq!(made.len(), expected.len());
+                    assert!(most < tolerance, "{device}: {most} of {expected:?}");
+                }
+                Err(e) => eprintln!("{device} not tested, ./setup.sh --openvino is for it: {e}"),
+            }
+        }
+    }
 }
