@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import BATCH, Run, first_byte
+from measure import BATCH, DEVICE, Run, first_byte
 
 HERE = Path(__file__).resolve().parent
 FPS = 25
@@ -20,7 +20,7 @@ def pipeline(model, video, box, voice, out):
     return f"""gst-launch-1.0 -q
         filesrc location={video} ! decodebin ! videoconvert ! video/x-raw,format=I420 ! queue
         ! facecrop region={box}
-        ! lipsyncgen name=lips model={model} batch-size={BATCH} on-audio-end=eos
+        ! lipsyncgen name=lips model={model} device={DEVICE} batch-size={BATCH} on-audio-end=eos
         ! facepaste ! queue
         ! x264enc speed-preset=veryfast pass=qual quantizer=18 bitrate=50000 vbv-buf-capacity=1000 ! h264parse
         ! mp4mux name=mux ! filesink location={out}
@@ -33,7 +33,7 @@ def pipeline(model, video, box, voice, out):
 def beginning(model, video, box, voice):
     """Prints the first frames."""
     return f"""gst-launch-1.0 -q
-        filesrc location={video} ! decodebin ! queue ! facecrop region={box} ! lipsyncgen name=lips model={model} batch-size={BATCH} ! facepaste ! fdsink
+        filesrc location={video} ! decodebin ! queue ! facecrop region={box} ! lipsyncgen name=lips model={model} device={DEVICE} batch-size={BATCH} ! facepaste ! fdsink
         filesrc location={voice} ! wavparse ! queue ! audioconvert ! audioresample ! audiofeatures ! lips.features""".split()
 
 

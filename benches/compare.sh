@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MPL-2.0
 # The whole way from a video and a voice to a dubbed file, beside a Python flow with the same graph, and the graph alone.
 #   ./benches/compare.sh [VIDEO X,Y,W,H [VOICE]]     the face's box in VIDEO; 8 seconds of both, repeated where they are shorter
-#   PYTHON=… ROUNDS=5 BATCH=8                        a Python that has models/requirements.txt, how often, frames through the network at once
+#   PYTHON=… ROUNDS=5 BATCH=8 DEVICE=cpu             a Python that has models/requirements.txt, how often, frames through the network at once,
+#                                                    where our pipelines run it
 # The graph has Wav2Lip's tensors and multiplications, and random weights.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 # Frames that go through a network at once, in all that benches/compare.sh runs.
 BATCH = int(os.environ.get("BATCH", 8))
+# Where our pipelines run it.
+DEVICE = os.environ.get("DEVICE", "cpu")
 # Seconds between two looks at memory.
 LOOK = 0.02
 
