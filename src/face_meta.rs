@@ -148,6 +148,7 @@ pub struct Face {
     /// The same number as long as the face is followed.
     pub track: u32,
     pub bbox: Rect,
+    /// Up to 100 ms old where facecrop's `region` is the crop and nothing is drawn by them.
     pub landmarks: [Point; LANDMARKS],
     /// 0..1
     pub confidence: f32,

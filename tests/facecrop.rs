@@ -455,6 +455,23 @@ fn a_region_is_taken_at_its_word() {
 }
 
 #[test]
+fn landmarks_that_nothing_is_drawn_by_are_measured_ten_times_a_second_at_most() {
+    let Some(video) = common::media("video/anime_man_704x1216_25fps_noaudio.mp4") else { return };
+    let model = BoxModel::new("seldom");
+    let measured = |crop: &str| {
+        let (frames, messages) = run(&format!("{} ! facecrop {crop} ! appsink name=out", decoded(&video)));
+        assert_eq!(error(&messages), None);
+        let landmarks: Vec<_> = frames[10..40].iter().map(|frame| frame.faces[0].landmarks).collect();
+        landmarks.windows(2).filter(|two| two[0] != two[1]).count()
+    };
+    let region = "region=210,270,250,260";
+    // 25 frames a second: every third.
+    assert_eq!(measured(&format!("{region} model={}", model.0.display())), 10);
+    assert_eq!(measured(&format!("model={}", model.0.display())), 29, "where the box follows the landmarks");
+    assert_eq!(measured(region), 29, "where the model takes landmarks");
+}
+
+#[test]
 fn the_generator_names_the_model() {
     common::init();
     let folder = BoxModel::new("asked");

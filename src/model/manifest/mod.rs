@@ -47,6 +47,13 @@ impl Manifest {
         self.lipsyncgen.check(&self.audiofeatures, self.facecrop.size)?;
         self.facepaste.check(&self.lipsyncgen.output)
     }
+
+    /// Whether a picture is made or pasted by the face's landmarks.
+    pub fn draws_by_landmarks(&self) -> bool {
+        let mut inputs = self.lipsyncgen.graph.iter().flat_map(|graph| &graph.input);
+        inputs.any(|input| input.source == Source::Landmarks)
+            || matches!(self.facepaste.blend, Some(Blend::Hull { .. }))
+    }
 }
 
 /// Order of the colours in a tensor.
