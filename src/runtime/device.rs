@@ -84,7 +84,7 @@ pub fn choices(device: &str, threads: usize) -> Result<Vec<Choice>, RuntimeError
         Some(provider) if (provider.is_there)() => Ok(vec![choice(provider, number)]),
         Some(_) => Err(RuntimeError(format!(
             "device=\"{device}\" is not there: this ONNX Runtime has {}. Take one that was built for it, and name its library \
-             by ORT_DYLIB_PATH, or choose device=auto",
+             by ORT_DYLIB_PATH (for OpenVINO, the project's setup.sh --openvino), or choose device=auto",
             there()
         ))),
         None => Err(RuntimeError(format!(
