@@ -496,6 +496,47 @@ fn after_the_end_a_flushed_sound_is_not_held_up() {
     }
 }
 
+/// A seek flushes one side after the other. What follows on the first side comes while the second one is not through yet.
+#[test]
+fn after_the_end_a_seek_begins_again() {
+    let test = Pipeline::new("");
+    let generator = test.pipeline.by_name("g").expect("it is in the text");
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let count = arrived.clone();
+    generator.static_pad("sink").expect("it always has one").add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    let video = test.video.clone();
+    let frames = (20..30).map(|i| test.frame(i * 40 * MS, 1.0)).collect::<Vec<_>>();
+    // The picture comes first: its pad is the older one.
+    let between = move || {
+        let before = arrived.load(Ordering::Relaxed);
+        for frame in &frames {
+            let _ = video.push_buffer(frame.clone());
+        }
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        while arrived.load(Ordering::Relaxed) == before && std::time::Instant::now() < until {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        true
+    };
+    test.video.set_stream_type(gst_app::AppStreamType::Seekable);
+    test.features.set_stream_type(gst_app::AppStreamType::Seekable);
+    test.video.set_callbacks(gst_app::AppSrcCallbacks::builder().seek_data(|_, _| true).build());
+    let seek = move |_: &gst_app::AppSrc, position: u64| position == 0 || between();
+    test.features.set_callbacks(gst_app::AppSrcCallbacks::builder().seek_data(seek).build());
+    test.play();
+    test.push_video((0..10).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.push_rows([test.rows(0, 0, 100, |_| 50.0)]);
+    test.end();
+    assert_eq!(test.all().len(), 10);
+    test.pipeline.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_mseconds(800)).expect("both can seek");
+    test.push_rows([test.rows(0, 80, 200, |_| 50.0)]);
+    test.end();
+    assert_eq!(times(&test.all()), (20..30).map(|i| i * 40 * MS).collect::<Vec<_>>());
+}
+
 /// A sound that is taken away leaves the picture, and one that comes later has its mouths.
 #[test]
 fn another_sound_may_come() {

@@ -186,7 +186,8 @@ impl LipsyncGen {
     fn refuse_when_over(&self, pad: &gst::Pad) {
         let element = self.obj().downgrade();
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            if element.upgrade().is_none_or(|element| !element.imp().state.lock().over) {
+            let refuses = |state: &State| state.over && !state.seeking;
+            if element.upgrade().is_none_or(|element| !refuses(&element.imp().state.lock())) {
                 return gst::PadProbeReturn::Ok;
             }
             info.data = None;
@@ -462,7 +463,9 @@ impl AggregatorImpl for LipsyncGen {
         }
         // The aggregator waits for the streaming thread before anything is flushed.
         self.cancel.flush_start();
+        self.state.lock().seeking = true;
         let sought = self.parent_src_event(event);
+        self.state.lock().seeking = false;
         self.cancel.flush_stop();
         sought
     }

@@ -51,6 +51,8 @@ pub struct State {
     pub begun: bool,
     /// The stream has ended, and only a flush of everything begins another.
     pub over: bool,
+    /// Everything is being flushed; what follows on one side may come before the other side has been through.
+    pub seeking: bool,
     /// `lipsync-interrupt` came, the sound that follows it did not yet.
     pub interrupted: bool,
 }
