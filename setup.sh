@@ -5,7 +5,7 @@
 #   ./setup.sh --torch                   with libtorch too, for models in TorchScript (backend=torch)
 #   LIBTORCH=FOLDER ./setup.sh --torch   with a libtorch 2.13 of yours, such as one for your graphics card
 #   ./setup.sh --webrtc                  with webrtcsink too, for pipelines/live-webrtc.sh
-#   ./setup.sh --openvino                with an ONNX Runtime that has OpenVINO, for device=openvino
+#   ./setup.sh --openvino                with an ONNX Runtime that has OpenVINO, for device=openvino-bf16
 # Later runs keep all that, with or without the options, until .deps/torch, .deps/webrtc or .deps/onnxruntime is deleted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -68,7 +68,7 @@ rust() {
         fail "Rust $needed or newer is needed, but this is $have: $how"
 }
 
-# The one with OpenVINO is a package of its own, another version, and eight times as large: 84 MB are fetched, 132 MB stay.
+# The one with OpenVINO is a package of its own, another version, and four times as large: 84 MB are fetched, 133 MB stay.
 onnx_runtime() {
     local package=onnxruntime folder=.deps/onnxruntime version work
     [ -z "$with_openvino" ] || package=onnxruntime-openvino

@@ -33,7 +33,7 @@ const INTERVAL_NO_FACE: u64 = 10;
 /// After so many detections without a face there is no hurry.
 const PATIENCE: u32 = 10;
 
-/// How often landmarks are measured where they do not have to be new in every frame.
+/// How old landmarks may become where they do not have to be new in every frame.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// At every so many-th detection, the first of a scene among them, small faces are looked for too.
