@@ -214,7 +214,7 @@ fn wait(subject: &mut Subject, what: &str, done: impl Fn(&Subject) -> bool) -> R
             watch::moved();
             watch::stacks();
             watch::moved();
-            return Err(what.to_string());
+            return Err(format!("{what} {}", subject.said.errors.lock().join("\n")));
         }
         thread::sleep(Duration::from_millis(10));
     }

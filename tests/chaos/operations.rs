@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What is done to a pipeline while it runs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -182,14 +183,20 @@ fn relink(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
     if subject.has_ended() {
         return;
     }
+    // One that still waits for its buffer is called at the end of each sticky event, and in the meantime the pad lets this one in.
+    if subject.relinks[which].strong_count() > 0 {
+        return;
+    }
     let generator = subject.generator.clone();
     let (failed, whole) = (subject.failed_links.clone(), subject.whole.clone());
-    let done = AtomicBool::new(false);
+    let done = Arc::new(AtomicBool::new(false));
+    subject.relinks[which] = Arc::downgrade(&done);
     let operator = thread::current().id();
     pad.add_probe(gst::PadProbeType::IDLE | gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER, move |pad, info| {
-        // The pad may be idle at the end of pushing a sticky event. GStreamer 1.22 then takes it for sent to whoever is linked by now.
+        // The pad may be idle at the end of pushing a sticky event. GStreamer 1.22 then takes it for sent to whoever is linked by now;
+        // and Pass would turn a refused event into one that was taken.
         if info.mask.contains(gst::PadProbeType::IDLE) && thread::current().id() != operator {
-            return gst::PadProbeReturn::Pass;
+            return gst::PadProbeReturn::Ok;
         }
         // Not to be waited for: the seek may wait for this thread.
         let Some(_whole) = whole.try_lock() else { return gst::PadProbeReturn::Remove };

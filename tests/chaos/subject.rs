@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A pipeline under test: what goes through it, and what it says.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use gst::prelude::*;
 use parking_lot::Mutex;
@@ -36,6 +36,8 @@ pub struct Subject {
     pub sought_end: bool,
     pub sound_changed: bool,
     pub failed_links: Arc<Mutex<Vec<String>>>,
+    /// Alive as long as that pad waits to be linked anew.
+    pub relinks: [Weak<AtomicBool>; 4],
     /// Held by a seek and while something is unlinked: a flush that comes where a link is missing is lost, and whoever was to be
     /// flushed waits for it.
     pub whole: Arc<Mutex<()>>,
@@ -94,6 +96,7 @@ impl Subject {
             said,
             provoked: false,
             failed_links: Arc::default(),
+            relinks: Default::default(),
             whole: Arc::default(),
             sought_end: false,
             sound_changed: false,
