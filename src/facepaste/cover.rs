@@ -74,8 +74,8 @@ impl Cover {
         self.weights.as_ref().is_some_and(|weights| weights.is_empty())
     }
 
-    /// Which of the crop's places `start`, `start + step`, `start + 2 · step`, … lie in the region, and their weights, 0..1: what
-    /// else is in `row` does not matter. None where these are not finite.
+    /// Which of the crop's places `start`, `start + step`, `start + 2 · step`, … lie in the region, and in `row` the weights, 0..1,
+    /// of those that are not full. None where these are not finite.
     #[inline(always)]
     pub fn row(&self, start: Point, step: [f32; 2], row: &mut [f32]) -> Shown {
         let line = |[a, b, c]: &Side| [a * start[0] + b * start[1] + c, a * step[0] + b * step[1]];
@@ -83,7 +83,6 @@ impl Cover {
         let (shown, full) = (within(0.0), within(self.feather));
         let full = full.start.clamp(shown.start, shown.end)..full.end.clamp(shown.start, shown.end);
         let full = if full.is_empty() { shown.start..shown.start } else { full };
-        row[full.clone()].fill(1.0);
         for part in [shown.start..full.start, full.end..shown.end] {
             let row = &mut row[part.clone()];
             row.fill(f32::MAX);
@@ -97,6 +96,7 @@ impl Cover {
             row.iter_mut().for_each(|weight| *weight = rise(*weight, self.feather));
         }
         let Some(weights) = &self.weights else { return Shown { shown, full } };
+        row[full].fill(1.0);
         for k in shown.clone() {
             row[k] *= weights.at([start[0] + step[0] * k as f32, start[1] + step[1] * k as f32]);
         }
@@ -111,7 +111,7 @@ impl Cover {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     pub shown: Range<usize>,
-    /// Of these, some whose weight is known to be 1.
+    /// Of these, those whose weight is known to be 1.
     pub full: Range<usize>,
 }
 
@@ -122,11 +122,12 @@ fn cut(range: Range<usize>, [first, slope]: [f32; 2], least: f32) -> Range<usize
     if !(first + slope * range.end as f32).is_finite() {
         return range.start..range.start;
     }
+    if slope == 0.0 {
+        return if first >= least { range } else { range.start..range.start };
+    }
     // Casting saturates.
     let to = (least - first) / slope;
     let (start, end) = match slope {
-        0.0 if first >= least => (range.start, range.end),
-        0.0 => (range.start, range.start),
         _ if slope > 0.0 => (to.ceil() as usize, range.end),
         // Below the first place there is none.
         _ if to < 0.0 => (range.start, range.start),
@@ -166,8 +167,11 @@ mod tests {
     fn at(cover: &Cover, p: Point) -> f32 {
         let mut row = [f32::NAN];
         let Shown { shown, full } = cover.row(p, [0.1, 0.0], &mut row);
-        assert!(full.is_empty() || row == [1.0]);
-        if shown.is_empty() { 0.0 } else { row[0] }
+        match [shown.is_empty(), full.is_empty()] {
+            [true, _] => 0.0,
+            [_, false] => 1.0,
+            _ => row[0],
+        }
     }
 
     const WHOLE: [f32; 4] = [0.0, 0.0, 1.0, 1.0];
@@ -194,7 +198,13 @@ mod tests {
         let Shown { shown, full } = soft.row([-0.2, 0.1], [0.02, 0.008], &mut row);
         for (k, weight) in row.iter().enumerate() {
             let p = [-0.2 + 0.02 * k as f32, 0.1 + 0.008 * k as f32];
-            let weight = if shown.contains(&k) { *weight } else { 0.0 };
+            let weight = if full.contains(&k) {
+                1.0
+            } else if shown.contains(&k) {
+                *weight
+            } else {
+                0.0
+            };
             assert!((weight - at(&soft, p)).abs() < 1e-4, "{k}");
         }
         assert_eq!([shown, full], [16..56, 38..46]);

@@ -78,7 +78,12 @@ fn paste_components<const N: usize>(
         canvas.prefetch::<N>(first, columns.start + shown.start, y + AHEAD, shown.len());
         new_rows.row(columns.start + shown.start, y, &mut new[shown.clone()]);
         // Where nothing of the frame is left to be seen it is not read either.
-        let full = if hides { full } else { shown.start..shown.start };
+        let full = if hides {
+            full
+        } else {
+            weights[full].fill(1.0);
+            shown.start..shown.start
+        };
         round(&mut samples[full.clone()], &new[full.clone()]);
         for part in [shown.start..full.start, full.end..shown.end] {
             if part.is_empty() {

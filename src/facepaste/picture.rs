@@ -78,10 +78,8 @@ impl Picture {
     #[inline(always)]
     fn tile<const N: usize>(&self, planes: [&[f32]; N]) -> Option<Tile<N>> {
         Tile::new([0, 0], self.width, self.height, |y, row| {
-            for (n, plane) in planes.iter().enumerate() {
-                let values = &plane[y * self.width..];
-                row.iter_mut().zip(values).for_each(|(sample, value)| sample[n] = *value);
-            }
+            let planes = planes.map(|plane| &plane[y * self.width..][..row.len()]);
+            row.iter_mut().enumerate().for_each(|(x, sample)| *sample = std::array::from_fn(|n| planes[n][x]));
         })
     }
 }
@@ -95,11 +93,9 @@ fn planes(image: &RgbImage) -> Option<Planes> {
     if !fits || data.is_empty() {
         return None;
     }
-    let mut planes = [(); 3].map(|()| vec![0.0; pixels.len()]);
-    for (n, plane) in planes.iter_mut().enumerate() {
-        plane.iter_mut().zip(pixels).for_each(|(value, rgb)| *value = f32::from(rgb[n]));
-    }
-    Some(planes)
+    // Not by `map`, which would be compiled apart from who calls this.
+    let plane = |n: usize| pixels.iter().map(|rgb| f32::from(rgb[n])).collect();
+    Some([plane(0), plane(1), plane(2)])
 }
 
 /// The same, stretched to another size.

@@ -9,7 +9,7 @@ use gst_video::prelude::*;
 use super::blend::byte;
 use super::color::ColorMap;
 use super::layout::Layout;
-use super::prefetch::prefetch;
+use super::prefetch::prefetch_to_write;
 use super::tile::Tile;
 
 /// A frame mapped for writing. Bytes that are no sample of Y, U, V or R, G, B (padding, alpha) are never touched.
@@ -110,7 +110,7 @@ impl<'a> Canvas<'a> {
         for layout in &self.layouts[first..first + planes] {
             let start = layout.at(x, y);
             if let Some(bytes) = self.planes[layout.plane].get(start..start + length * layout.step) {
-                prefetch(bytes);
+                prefetch_to_write(bytes);
             }
         }
     }
