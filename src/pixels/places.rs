@@ -76,32 +76,28 @@ impl Places {
     /// Where `line` is too short.
     pub fn pick(&self, line: &[f32], row: &mut [f32]) {
         assert!(line.len() >= self.length);
-        let mut done = 0;
+        #[cfg(not(target_arch = "x86_64"))]
+        let done = 0;
+        // SAFETY: the processor has AVX2. All places, and what is `gap` after them, are within the line; so are their neighbours.
         #[cfg(target_arch = "x86_64")]
-        {
-            // SAFETY: the processor has AVX2. All places, and what is `gap` after them, are within the line.
-            match &self.eights {
-                Eights::No => {}
-                Eights::Gathered => unsafe { self.gather(line, row) },
-                Eights::Near(firsts) => unsafe { self.pick_near(firsts, line, row) },
-            }
-            if self.eights != Eights::No {
-                done = row.len().min(self.at.len()) / 8 * 8;
-            }
-        }
+        let done = match &self.eights {
+            Eights::No => 0,
+            Eights::Gathered => unsafe { self.gather(line, row) },
+            Eights::Near(firsts) => unsafe { self.pick_near(firsts, line, row) },
+        };
         for ((value, &at), part) in row[done..].iter_mut().zip(&self.at[done..]).zip(&self.part[done..]) {
             let (before, after) = (line[at as usize], line[at as usize + self.gap]);
             *value = before + (after - before) * part;
         }
     }
 
-    /// All but the last ones that are no eight.
+    /// All but the last ones that are no eight; returns how many that are.
     ///
     /// # Safety
     /// `line` must be as long as [`Self::length`] says.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    unsafe fn gather(&self, line: &[f32], row: &mut [f32]) {
+    unsafe fn gather(&self, line: &[f32], row: &mut [f32]) -> usize {
         use std::arch::x86_64::{_mm256_i32gather_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_storeu_ps};
         let eights =
             row.as_chunks_mut::<8>().0.iter_mut().zip(self.at.as_chunks::<8>().0).zip(self.part.as_chunks::<8>().0);
@@ -114,6 +110,7 @@ impl Places {
                 _mm256_storeu_ps(row.as_mut_ptr(), between(before, after, _mm256_loadu_ps(part.as_ptr())));
             }
         }
+        row.len().min(self.at.len()) / 8 * 8
     }
 
     /// The same where each eight lie among eight neighbours, of which `firsts` are the first ones.
@@ -122,7 +119,7 @@ impl Places {
     /// As of [`Self::gather`]; and the eight from each of `firsts` on, and from `gap` after it on, must be within the line.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    unsafe fn pick_near(&self, firsts: &[i32], line: &[f32], row: &mut [f32]) {
+    unsafe fn pick_near(&self, firsts: &[i32], line: &[f32], row: &mut [f32]) -> usize {
         use std::arch::x86_64::{_mm256_loadu_ps, _mm256_loadu_si256, _mm256_permutevar8x32_ps};
         use std::arch::x86_64::{_mm256_set1_epi32, _mm256_storeu_ps, _mm256_sub_epi32};
         let eights =
@@ -137,6 +134,7 @@ impl Places {
                 _mm256_storeu_ps(row.as_mut_ptr(), between(before, after, _mm256_loadu_ps(part.as_ptr())));
             }
         }
+        row.len().min(self.at.len()) / 8 * 8
     }
 }
 

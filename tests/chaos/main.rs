@@ -223,7 +223,7 @@ fn wait(subject: &mut Subject, what: &str, done: impl Fn(&Subject) -> bool) -> R
             watch::moved();
             watch::stacks();
             watch::moved();
-            return Err(format!("{what} {}", subject.said.errors.lock().join("\n")));
+            return Err(format!("{what}; errors: {:?}", subject.said.errors.lock()));
         }
         thread::sleep(Duration::from_millis(10));
     }
