@@ -46,17 +46,18 @@ def whisper(sound):
     return (np.maximum(level, level.max() - 8) + 4) / 4
 
 
-def fbank(sound, window):
-    """Two programs must agree on it before it counts as a reference."""
-    wave = torch.from_numpy(sound * 32768)[None]
+def fbank(sound, window, scale=32768, length=25):
+    """Two programs must agree on it before it counts as a reference. `length`: of the window, ms."""
+    wave = torch.from_numpy(sound * scale)[None]
     rows = kaldi.fbank(
-        wave, num_mel_bins=80, frame_length=25, frame_shift=10, dither=0, window_type=window, low_freq=20, high_freq=8000, sample_frequency=RATE
+        wave, num_mel_bins=80, frame_length=length, frame_shift=10, dither=0, window_type=window, low_freq=20, high_freq=8000, sample_frequency=RATE
     )  # fmt: skip
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.dither, options.frame_opts.window_type = 0, window
+    options.frame_opts.frame_length_ms = length
     options.mel_opts.num_bins, options.mel_opts.high_freq = 80, 8000
     other = kaldi_native_fbank.OnlineFbank(options)
-    other.accept_waveform(RATE, (sound * 32768).tolist())
+    other.accept_waveform(RATE, (sound * scale).tolist())
     other.input_finished()
     found = np.stack([other.get_frame(i) for i in range(other.num_frames_ready)])
     assert np.abs(found - rows.numpy()).max() < 1e-3, "torchaudio and kaldi-native-fbank disagree"
@@ -86,6 +87,7 @@ def main():
                 ("FBANK_POVEY", fbank(sound, "povey")),
                 ("FBANK_HANN", fbank(sound, "hanning")),
                 ("FBANK_HAMMING", fbank(sound, "hamming")),
+                ("FBANK_LONG", fbank(sound, "povey", 1, 50)),
             ]
         )
     )

@@ -3,6 +3,7 @@
 
 use gst::ClockTime;
 
+use super::graph::{Answers, Heard, Mind};
 use super::stream::{Run, Stream};
 use super::timeline::{Timeline, samples_in};
 use crate::model::manifest::AudioFeatures;
@@ -16,6 +17,8 @@ pub struct Extractor {
     beyond: u64,
     /// `None` between stretches.
     timeline: Option<Timeline>,
+    /// What a recurrent encoder made of the stretch so far.
+    mind: Mind,
     /// Nothing of the stretch has come out yet.
     is_new: bool,
 }
@@ -28,6 +31,7 @@ impl Extractor {
             hop: recipe.hop(),
             beyond: recipe.beyond() as u64,
             timeline: None,
+            mind: Mind::new(),
             is_new: true,
         }
     }
@@ -59,13 +63,14 @@ impl Extractor {
     }
 
     /// What the encoder is to hear next; see [`Stream::window`].
-    pub fn window(&self) -> Option<Vec<f32>> {
-        self.stream.window()
+    pub fn window(&self) -> Option<Heard> {
+        self.stream.window().map(|window| Heard { window, mind: self.mind.clone() })
     }
 
     /// Takes what the encoder answers to the last [`Self::window`].
-    pub fn answer(&mut self, answers: &[f32]) -> Vec<gst::Buffer> {
-        let runs = self.stream.answer(answers);
+    pub fn answer(&mut self, answers: Answers) -> Vec<gst::Buffer> {
+        self.mind = answers.mind;
+        let runs = self.stream.answer(&answers.rows);
         self.buffers(runs)
     }
 
@@ -84,6 +89,7 @@ impl Extractor {
     /// Forgets the stretch.
     pub fn reset(&mut self) {
         self.stream.reset();
+        self.mind.clear();
         self.timeline = None;
         self.is_new = true;
     }

@@ -80,7 +80,7 @@ impl AudioFeatures {
         progress(gst::ProgressType::Start, format!("Loading the encoder of model {name}"));
         let graph = Graph::open(model, encoder, &options)
             .map_err(|e| failed(gst::error_msg!(gst::LibraryError::Init, ("model \"{name}\": {e}"))))?;
-        let listener = Listener::start("audiofeatures-encoder", || move |window| graph.run(window)).map_err(|e| {
+        let listener = Listener::start("audiofeatures-encoder", || move |heard| graph.run(heard)).map_err(|e| {
             failed(gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("no thread for the encoder: {e}")))
         })?;
         progress(gst::ProgressType::Complete, format!("The encoder of model {name} is ready"));
@@ -256,7 +256,7 @@ impl AudioFeatures {
                 Outcome::Aborted | Outcome::Late if is_old() => return Ok(FlowSuccess::Ok),
                 Outcome::Aborted | Outcome::Late => return Err(FlowError::Flushing),
             };
-            let Some(rows) = self.extract(generation, |extractor| extractor.answer(&answers)) else {
+            let Some(rows) = self.extract(generation, |extractor| extractor.answer(answers)) else {
                 return Ok(FlowSuccess::Ok);
             };
             self.push(rows, generation)?;

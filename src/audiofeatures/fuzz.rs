@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 use super::extractor::Extractor;
 use super::flow;
-use super::graph::Graph;
+use super::graph::{Graph, Heard, Mind};
 use super::stream::{Run, Stream, reach};
-use crate::fuzzing::{Scripted, number};
+use crate::fuzzing::{Info, Scripted, number};
 use crate::model::Model;
 use crate::model::manifest::AudioFeatures;
 use crate::runtime::{Backend, Options};
@@ -138,7 +138,7 @@ fn ear(recipe: &AudioFeatures, window: &[f32]) -> Vec<f32> {
 }
 
 const ENCODER: &str = "id = \"x\"\nkind = \"encoder\"\nsample-rate = 16000\nfront = { kind = \"fbank\", n-mels = 3 }\nfile = \"x\"\n\
-     input = \"in\"\noutput = \"out\"\nlengths = \"n\"\nwidth = 6\nrate = \"50/1\"\nwindow = 20\ncontext = [4, 4]\nbeyond = 1\n";
+     input = \"in\"\noutput = \"out\"\nlengths = \"n\"\nwidth = 6\nstate = { h0 = \"hn\", c0 = \"cn\" }\nrate = \"50/1\"\nwindow = 20\ncontext = [4, 4]\nbeyond = 1\n";
 
 /// An encoder that answers anything.
 pub fn hear(u: &mut Unstructured) -> Result<()> {
@@ -148,7 +148,9 @@ pub fn hear(u: &mut Unstructured) -> Result<()> {
     let model = Model { folder: PathBuf::new(), manifest };
     let recipe = &model.manifest.audiofeatures;
     let Some(encoder) = &recipe.encoder else { return Ok(()) };
-    let session = Scripted::new(u, &[("in", &[1, 20, 3]), ("n", &[1])], &[("out", &[1, 10, 2, 3])])?;
+    let inputs: [Info; 4] = [("in", &[1, 20, 3]), ("n", &[1]), ("h0", &[2, 1, 4]), ("c0", &[5])];
+    let outputs: [Info; 3] = [("out", &[1, 10, 2, 3]), ("hn", &[2, 1, 4]), ("cn", &[5])];
+    let session = Scripted::new(u, &inputs, &outputs)?;
     let Ok(graph) = Graph::of(Arc::new(Mutex::new(session)), "x".into(), &model, encoder) else { return Ok(()) };
     let mut extractor = Extractor::new(recipe);
     extractor.begin(ClockTime::from_nseconds(u.arbitrary::<u64>()?.min(u64::MAX - 1)));
@@ -156,7 +158,7 @@ pub fn hear(u: &mut Unstructured) -> Result<()> {
         extractor.push(&vec![0.25; u.int_in_range(0..=4000)?], SILENCE);
         while let Some(window) = extractor.window() {
             let Ok(answers) = graph.run(window) else { return Ok(()) };
-            for buffer in extractor.answer(&answers) {
+            for buffer in extractor.answer(answers) {
                 let map = buffer.map_readable().expect("memory of one's own");
                 assert!(map.len().is_multiple_of(24) && flow::samples(&map).1 == 0);
             }
@@ -176,7 +178,7 @@ pub fn open(model: &Model) {
     let _ = extractor.window();
     if let Some(encoder) = &recipe.encoder {
         let options = Options { backend: Backend::Test, device: "cpu".into(), threads: 1 };
-        let _ = Graph::open(model, encoder, &options)
-            .map(|graph| graph.run(vec![0.0; encoder.window * recipe.front.width()]));
+        let window = vec![0.0; encoder.window * recipe.front.width()];
+        let _ = Graph::open(model, encoder, &options).map(|graph| graph.run(Heard { window, mind: Mind::new() }));
     }
 }

@@ -105,6 +105,7 @@ pub fn encoder() -> Encoder {
         input: Name::from("rows"),
         layout: vec![WindowAxis::One, WindowAxis::Row, WindowAxis::Width],
         lengths: None,
+        state: Vec::new(),
         output: Name::from("answers"),
         width: 2,
         window: 30,

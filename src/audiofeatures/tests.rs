@@ -110,6 +110,46 @@ fn fbank_is_kaldis() {
     }
 }
 
+/// Windows of 50 ms, of samples from −1 to 1.
+#[test]
+fn fbank_of_longer_windows_is_kaldis() {
+    let recipe = Fbank { win_length: 800, scale: 1.0, ..fbank() };
+    let section = AudioFeatures { front: Front::Fbank(recipe), ..section(wav2lip()) };
+    check(FBANK_LONG, &features(&section, &signal(2000), &[2000], DEAF).0, 1e-3);
+    assert_eq!(reach(&section), 800);
+    for (samples, rows) in [(799, 0), (800, 1), (959, 1), (960, 2), (16_000, 96)] {
+        assert_eq!(features(&section, &signal(samples), &[samples], DEAF).1.len(), rows, "{samples} samples");
+    }
+}
+
+/// A recurrent encoder's windows: eight rows, each four further than the one before, of which four are answered.
+#[test]
+fn windows_of_a_recurrent_encoder_advance_by_what_is_answered() {
+    let recipe = Fbank { win_length: 800, scale: 1.0, n_mels: 3, ..fbank() };
+    let encoder = Encoder { window: 8, context: [0, 4], stride: 1, ..encoder() };
+    assert_eq!((encoder.lead(), encoder.skipped(), encoder.used()), (0, 0, 4));
+    let section = with_encoder(Front::Fbank(recipe.clone()), encoder);
+    // The eighth row's window ends 7 · 160 + 800 samples after the first row's begins.
+    assert_eq!(reach(&section), 1920);
+    let samples = signal(4000);
+    let plain = AudioFeatures { front: Front::Fbank(recipe), ..section.clone() };
+    let plain = AudioFeatures { encoder: None, ..plain };
+    let silence = vec![0.0; 8000];
+    let all = features(&plain, &[samples.clone(), silence].concat(), &[5000], DEAF).0;
+    let heard = std::cell::RefCell::new(Vec::new());
+    let ear = |window: &[f32]| {
+        heard.borrow_mut().push(window.to_vec());
+        vec![0.0; 8]
+    };
+    let (_, silent) = features(&section, &samples, &[333], &ear);
+    assert_eq!(silent.len(), 1 + 4000 / 160);
+    let heard = heard.into_inner();
+    assert_eq!(heard.len(), silent.len().div_ceil(4));
+    for (k, window) in heard.iter().enumerate() {
+        assert!(bits(window) == bits(&all[k * 4 * 3..][..8 * 3]), "window {k}");
+    }
+}
+
 /// Only whole windows give rows.
 #[test]
 fn fbank_snips_the_edges() {

@@ -225,6 +225,11 @@ fn encoders_read_as_documented() {
     assert_eq!((features.hop(), encoder.stride, encoder.offset), (800, 5, 30));
     assert_eq!((encoder.skipped(), encoder.used(), encoder.lead()), (0, 1, 30));
 
+    let state = section(&ENCODER.replace("rate = 50", "rate = 50\nstate = { h0 = \"hn\", c0 = \"cn\" }"));
+    let state = state.unwrap().encoder.unwrap().state;
+    let names: Vec<_> = state.iter().map(|carried| (&*carried.input, &*carried.output)).collect();
+    assert_eq!(names, [("c0", "cn"), ("h0", "hn")]);
+
     // 80 dB, in neper as fbank counts power.
     let dynamic = chunks.replace("\"mean-variance\"", "\"dynamic\"\ndynamic-db = 80");
     let normalise = section(&dynamic).unwrap().encoder.unwrap().normalise;
@@ -270,6 +275,10 @@ fn mistakes_in_an_encoder_name_the_key() {
         ("\"mean-variance\"", "\"dynamic\"", "is for levels"),
         ("\"mean-variance\"", "\"none\"\ndynamic-db = 80", "`dynamic-db` belongs to normalise = \"dynamic\""),
         ("kind = \"encoder\"", "kind = \"waveform\"", "`window` belongs to kind"),
+        ("width = 1024", "width = 1024\nstate = { input_values = \"hn\" }", "state: \"input_values\" is input already"),
+        ("width = 1024", "width = 1024\nlengths = \"n\"\nstate = { n = \"hn\" }", "state: \"n\" is lengths already"),
+        ("width = 1024", "width = 1024\nstate = { h0 = \"\" }", "expected a text that is not empty"),
+        ("width = 1024", "width = 1024\nstate = \"h0\"", "expected a map"),
     ];
     for (right, wrong, expected) in mistakes {
         let text = ENCODER.replacen(right, wrong, 1);
@@ -283,6 +292,11 @@ fn mistakes_in_an_encoder_name_the_key() {
     let plain = "kind = \"fbank\"\nid = \"x\"\nsample-rate = 16000";
     assert!(section(&format!("{plain}\nwindow = 300")).unwrap_err().contains("\"povey\", \"hann\" or \"hamming\""));
     assert!(section(&plain.replace("id = \"x\"", "")).unwrap_err().contains("`id`"));
+    let error = section(&format!("{plain}\nstate = {{ h0 = \"hn\" }}")).unwrap_err();
+    assert!(error.contains("`state` belongs to kind = \"encoder\""), "{error}");
+    let many: String = (0..65).map(|k| format!("h{k} = \"x\", ")).collect();
+    let error = section(&ENCODER.replace("rate = 50", &format!("rate = 50\nstate = {{ {many} }}"))).unwrap_err();
+    assert!(error.contains("state has 65 inputs: expected at most 64"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! axes of public ones; ONNX Runtime runs them.
 
 mod busy;
+mod recurrent;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

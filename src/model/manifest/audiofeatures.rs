@@ -230,6 +230,8 @@ pub struct Encoder {
     pub layout: Vec<WindowAxis>,
     /// The graph's input that gets the number of front rows.
     pub lengths: Option<Name>,
+    /// What a recurrent network keeps in mind from one window to the next; see [`Carried`].
+    pub state: Vec<Carried>,
     /// The graph's output. Its last axes, `width` numbers, are a row.
     pub output: Name,
     pub width: usize,
@@ -264,6 +266,17 @@ impl Encoder {
     pub fn lead(&self) -> usize {
         self.skipped() * self.stride + self.offset
     }
+}
+
+/// What a network keeps in mind: in the manifest `state = { h0 = "hn", c0 = "cn" }`, a graph's input = its output.
+///
+/// For the first window of a stretch of sound the input is filled with zeros, for every other one with what the output was for
+/// the window before, which began [`Encoder::used`] · `stride` front rows earlier. All axes of the input are fixed, its
+/// numbers are float32 or float16, and the output has the same shape: such as (2, 1, 64) for two layers of 64 units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    pub input: Name,
+    pub output: Name,
 }
 
 /// An axis of the tensor that holds a window.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The keys of `[audiofeatures]` as they are written, and which belong to which kind.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
@@ -13,6 +15,9 @@ const MAX_WINDOW: usize = 1 << 23;
 
 /// Seconds of sound in a window: all that follows waits for it.
 const MAX_SECONDS: usize = 60;
+
+/// Tensors that a network keeps in mind: two for each layer of a deep one.
+const MAX_STATES: usize = 64;
 
 /// Rows that are computed each second. Speech has no more to tell, and each costs a Fourier transform.
 const MAX_ROWS: u32 = 1000;
@@ -65,6 +70,7 @@ pub struct Section {
     input: Option<Name>,
     layout: Option<Layout>,
     lengths: Option<Name>,
+    state: Option<BTreeMap<Name, Name>>,
     output: Option<Name>,
     width: Option<Checked<u32, 1, 1_048_576>>,
     rate: Option<Rate>,
@@ -200,7 +206,7 @@ impl Section {
     /// Whether every key that is there belongs to the kind.
     fn check_keys(&self, is_outermost: bool) -> Result<(), String> {
         use Kind::{Encoder as E, Fbank as F, LogMel as L};
-        let keys: [(&str, bool, &[Kind]); 28] = [
+        let keys: [(&str, bool, &[Kind]); 29] = [
             ("preemphasis", self.preemphasis.is_some(), &[L, F]),
             ("n-fft", self.n_fft.is_some(), &[L]),
             ("win-length", self.win_length.is_some(), &[L, F]),
@@ -220,6 +226,7 @@ impl Section {
             ("input", self.input.is_some(), &[E]),
             ("layout", self.layout.is_some(), &[E]),
             ("lengths", self.lengths.is_some(), &[E]),
+            ("state", self.state.is_some(), &[E]),
             ("output", self.output.is_some(), &[E]),
             ("width", self.width.is_some(), &[E]),
             ("rate", self.rate.is_some(), &[E]),
@@ -389,6 +396,7 @@ impl Section {
             input: self.input.ok_or_else(|| need("input"))?,
             layout,
             lengths: self.lengths,
+            state: self.state.map_or_else(Vec::new, carried),
             output: self.output.ok_or_else(|| need("output"))?,
             width: self.width.ok_or_else(|| need("width"))?.0 as usize,
             window,
@@ -399,6 +407,7 @@ impl Section {
             beyond,
             normalise,
         };
+        encoder.check_state()?;
         if context[0] + context[1] >= window || encoder.used() == 0 {
             return Err(format!(
                 "context = {context:?} leaves no answer of window = {window} with one every {} front rows",
@@ -407,6 +416,26 @@ impl Section {
         }
         Ok(encoder)
     }
+}
+
+impl Encoder {
+    /// Whether what is carried has inputs of its own.
+    fn check_state(&self) -> Result<(), String> {
+        if self.state.len() > MAX_STATES {
+            return Err(format!("state has {} inputs: expected at most {MAX_STATES}", self.state.len()));
+        }
+        for (key, name) in [("input", Some(&self.input)), ("lengths", self.lengths.as_ref())] {
+            if let Some(name) = name.filter(|name| self.state.iter().any(|carried| carried.input == **name)) {
+                let name = &**name;
+                return Err(format!("state: \"{name}\" is {key} already, expected an input that nothing else fills"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn carried(state: BTreeMap<Name, Name>) -> Vec<Carried> {
+    state.into_iter().map(|(input, output)| Carried { input, output }).collect()
 }
 
 fn hop(length: u32, sample_rate: u32) -> Result<usize, String> {
