@@ -3,6 +3,7 @@
 //! window, so every test reads from the picture which sound it got.
 
 mod live;
+mod memory;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,8 +31,12 @@ struct Pipeline {
 
 impl Pipeline {
     fn new(properties: &str) -> Self {
+        Self::of(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash"), properties)
+    }
+
+    /// With the model in `folder`.
+    fn of(folder: &str, properties: &str) -> Self {
         init();
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash");
         let pipeline = gst::parse::launch(&format!(
             "appsrc name=video format=time ! lipsyncgen name=g model={folder} backend=test {properties} ! appsink name=sink sync=false \
              appsrc name=features format=time ! g.features"

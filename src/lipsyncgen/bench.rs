@@ -19,7 +19,7 @@ pub fn inputs(face: &Face, count: usize) -> Result<Vec<Tensor>, String> {
     };
     let windows =
         generator::windows(&face.model).iter().map(|rows| vec![0.0; rows.count as usize * sizes.row]).collect();
-    let input = FaceInput::new(face, Arc::new(windows), face.crop.clone()).ok_or("the crop maps onto nothing")?;
+    let input = FaceInput::new(face, Arc::new(windows), face.crop.clone(), None).ok_or("the crop maps onto nothing")?;
     let faces = vec![&input; count];
     let graph = manifest.lipsyncgen.graph.first().ok_or("no graph")?;
     graph.input.iter().map(|given| tensors::input(&given.source, 0, &sizes, &faces, |_| None)).collect()

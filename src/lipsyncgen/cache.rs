@@ -40,8 +40,14 @@ pub fn key(face: &FaceInput) -> u64 {
     };
     picture(&face.crop, &mut hasher);
     picture(&face.reference, &mut hasher);
-    for value in face.landmarks.iter().flatten() {
-        value.to_bits().hash(&mut hasher);
+    let numbers = |points: &[[f32; 2]], hasher: &mut DefaultHasher| {
+        points.iter().flatten().for_each(|value| value.to_bits().hash(hasher));
+    };
+    numbers(&face.landmarks, &mut hasher);
+    if let Some(memory) = &face.memory {
+        picture(&memory.crop, &mut hasher);
+        numbers(&memory.landmarks, &mut hasher);
+        memory.weight.to_bits().hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -8,6 +8,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use parking_lot::Mutex;
 
 use super::generator::{self, Generator};
+use super::memory::Recall;
 use super::tensors::FaceInput;
 use super::window::{RowStore, Window};
 use crate::face_meta::{Generated, LANDMARKS, RgbImage};
@@ -160,6 +161,17 @@ file = "0"
 name = "points"
 from = "landmarks"
 layout = "npc"
+[[lipsyncgen.graph.input]]
+name = "remembered"
+from = ["face", "memory"]
+layout = "nchw"
+[[lipsyncgen.graph.input]]
+name = "remembered-points"
+from = "memory-landmarks"
+layout = "npc"
+[[lipsyncgen.graph.input]]
+name = "remembered-weight"
+from = "memory-weight"
 [lipsyncgen.output]
 kind = "warp"
 upper = "u"
@@ -169,7 +181,12 @@ inner = "i"
 weight = "w"
 "#,
         &[(
-            &[("points", &[0, 68, 2])],
+            &[
+                ("points", &[0, 68, 2]),
+                ("remembered", &[0, 6, 8, 8]),
+                ("remembered-points", &[0, 68, 2]),
+                ("remembered-weight", &[0, 1]),
+            ],
             &[
                 ("u", &[0, 2, 5, 4]),
                 ("l", &[0, 2, 5, 4]),
@@ -251,9 +268,11 @@ fn face(u: &mut Unstructured, model: &Model) -> Result<FaceInput> {
         let data = vec![u.arbitrary::<u8>()?; 8 * 8 * 3];
         Ok(Arc::new(RgbImage { width: 8, height: 8, data }))
     };
-    let (crop, reference) = (picture()?, picture()?);
+    let (crop, reference, remembered) = (picture()?, picture()?, picture()?);
     let rows = generator::windows(model).iter().map(|rows| many(u, rows.count as usize * 4)).collect::<Result<_>>()?;
-    Ok(FaceInput { windows: Arc::new(rows), landmarks: [numbers(u)?; LANDMARKS], crop, reference })
+    let landmarks = [numbers(u)?; LANDMARKS];
+    let memory = u.arbitrary::<bool>()?.then_some(Recall { crop: remembered, landmarks, weight: 0.5 });
+    Ok(FaceInput { windows: Arc::new(rows), landmarks, crop, reference, memory })
 }
 
 /// Whatever graphs yield, what leaves the generator can be shown.

@@ -64,6 +64,14 @@ pub fn needs_reference(model: &Model) -> bool {
     )
 }
 
+/// Whether an input shows the crop of the face's track that shows most of the mouth's inside, or tells of it.
+pub fn needs_memory(model: &Model) -> bool {
+    inputs(model).any(|input| match &input.source {
+        Source::Pictures { pictures, .. } => pictures.contains(&Picture::Memory),
+        source => matches!(source, Source::MemoryLandmarks | Source::MemoryWeight),
+    })
+}
+
 fn inputs(model: &Model) -> impl Iterator<Item = &Input> {
     model.manifest.lipsyncgen.graph.iter().flat_map(|graph| &graph.input)
 }
@@ -163,6 +171,7 @@ impl Generator {
             landmarks,
             reference: crop.clone(),
             crop,
+            memory: None,
         }
     }
 

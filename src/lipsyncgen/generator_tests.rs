@@ -121,6 +121,7 @@ fn face(grey: u8) -> FaceInput {
         landmarks: [[0.5; 2]; LANDMARKS],
         reference: Arc::new(RgbImage { width: 8, height: 8, data: vec![200; 192] }),
         crop,
+        memory: None,
     }
 }
 

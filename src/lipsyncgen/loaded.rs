@@ -32,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) reach: Rows,
     /// The first crop of each track is an input.
     pub(super) keeps_reference: bool,
+    /// So is what is remembered of it.
+    pub(super) keeps_memory: bool,
     /// The settings it was loaded with.
     key: (Option<String>, Options),
 }
@@ -133,8 +135,10 @@ impl LipsyncGen {
         };
         let key = (settings.model.clone(), settings.options.clone());
         let keeps_reference = generator::needs_reference(&model);
+        let keeps_memory = generator::needs_memory(&model);
         let worker = Some(worker);
-        *self.loaded.lock() = Some(Loaded { model, generator, worker, windows, reach, keeps_reference, key });
+        *self.loaded.lock() =
+            Some(Loaded { model, generator, worker, windows, reach, keeps_reference, keeps_memory, key });
         progress(gst::ProgressType::Complete, format!("Model {name} is ready on {devices}"));
         Ok(())
     }

@@ -17,6 +17,7 @@ use super::watchdog::{Phase, USUAL};
 use super::window::Window;
 use super::{OnError, OnMissing};
 use crate::face_meta::{Face, FaceMeta, Generated, Reason};
+use crate::moment;
 use crate::runtime::{Outcome, RuntimeError};
 
 /// What is to become of a frame.
@@ -133,9 +134,12 @@ impl LipsyncGen {
 
     /// Decides what a frame gets; what must be generated is appended to `jobs`, one per face.
     fn plan(&self, settings: &Settings, loaded: &Loaded, frame: &Frame, jobs: &mut Vec<FaceInput>) -> Plan {
+        let faces = FaceMeta::faces(&frame.buffer);
+        if loaded.keeps_memory {
+            self.state.lock().memory.watch(frame.time, moment::of(&frame.buffer), &faces);
+        }
         let Some(time) = frame.time else { return Plan::Untouched };
         let time = time - settings.av_offset;
-        let faces = FaceMeta::faces(&frame.buffer);
         let mut windows = Vec::with_capacity(loaded.windows.len());
         {
             let state = &mut *self.state.lock();
@@ -160,7 +164,9 @@ impl LipsyncGen {
             .map(|face| {
                 let reference =
                     if loaded.keeps_reference { self.state.lock().reference(face) } else { face.crop.clone() };
-                let input = if face.weight > 0.0 { FaceInput::new(face, windows.clone(), reference) } else { None };
+                let memory = if loaded.keeps_memory { self.state.lock().memory.recall(face.track) } else { None };
+                let shown = face.weight > 0.0;
+                let input = if shown { FaceInput::new(face, windows.clone(), reference, memory) } else { None };
                 let wanted = input.is_some();
                 jobs.extend(input);
                 wanted

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::memory::Memory;
 use super::mouth::Mouth;
 use super::rest::Rest;
 use super::stats::Levels;
@@ -37,6 +38,8 @@ pub struct State {
     pub rest: Rest,
     /// The first crop of each track, where the model wants it.
     pub references: HashMap<u32, Arc<RgbImage>>,
+    /// What is remembered of each track's mouth, where the model wants it. A flush leaves it: faces that go on are the same.
+    pub memory: Memory,
     pub frame_duration: Option<gst::ClockTime>,
     pub failing: bool,
     /// How often in a row the model did not come back from a run.

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use super::memory::Recall;
 use crate::face_meta::{Face, Generated, LANDMARKS, Patch, RgbImage, Values, Warp};
+use crate::geometry::Point;
 use crate::model::manifest::{Color, Mask, Normal, Output, Picture, Range, Round, Source};
 use crate::runtime::Tensor;
 
@@ -17,19 +19,39 @@ pub struct FaceInput {
     pub crop: Arc<RgbImage>,
     /// The first crop of the track.
     pub reference: Arc<RgbImage>,
+    /// The crop of the track that shows most of the mouth's inside.
+    pub memory: Option<Recall>,
 }
 
 impl FaceInput {
     /// `None` where the face's crop does not map onto the frame.
-    pub fn new(face: &Face, windows: Arc<Vec<Vec<f32>>>, reference: Arc<RgbImage>) -> Option<Self> {
-        let to_crop = face.crop_to_frame.invert()?;
-        let (w, h) = (face.crop.width as f32, face.crop.height as f32);
-        let landmarks = face.landmarks.map(|p| {
-            let q = to_crop.apply(p);
-            [q[0] / w, q[1] / h]
-        });
-        Some(Self { windows, landmarks, crop: face.crop.clone(), reference })
+    pub fn new(
+        face: &Face,
+        windows: Arc<Vec<Vec<f32>>>,
+        reference: Arc<RgbImage>,
+        memory: Option<Recall>,
+    ) -> Option<Self> {
+        Some(Self { windows, landmarks: in_crop(face)?, crop: face.crop.clone(), reference, memory })
     }
+
+    /// What `picture` shows, before anything is masked.
+    fn picture(&self, picture: Picture) -> &RgbImage {
+        match picture {
+            Picture::Face | Picture::Masked => &self.crop,
+            Picture::Reference => &self.reference,
+            Picture::Memory => self.memory.as_ref().map_or(&self.crop, |memory| &memory.crop),
+        }
+    }
+}
+
+/// The face's landmarks in fractions of its crop; `None` where the crop does not map onto the frame.
+pub fn in_crop(face: &Face) -> Option<[Point; LANDMARKS]> {
+    let to_crop = face.crop_to_frame.invert()?;
+    let (w, h) = (face.crop.width as f32, face.crop.height as f32);
+    Some(face.landmarks.map(|p| {
+        let q = to_crop.apply(p);
+        [q[0] / w, q[1] / h]
+    }))
 }
 
 /// Sizes that are the same for every face of a model.
@@ -48,7 +70,8 @@ pub fn input_shape(source: &Source, sizes: &Sizes) -> Option<Vec<Option<usize>>>
     match source {
         Source::Features { shape: Some(shape), .. } => per_face(shape),
         Source::Features { rows, layout, .. } => per_face(&layout.shape(rows.count as usize, sizes.row)),
-        Source::Landmarks => per_face(&[LANDMARKS, 2]),
+        Source::Landmarks | Source::MemoryLandmarks => per_face(&[LANDMARKS, 2]),
+        Source::MemoryWeight => per_face(&[1]),
         Source::Pictures { pictures, .. } => per_face(&[3 * pictures.len(), sizes.crop_height, sizes.crop_width]),
         Source::Constant { shape, .. } => Some(shape.iter().copied().map(Some).collect()),
         Source::Earlier(_) => None,
@@ -79,11 +102,20 @@ pub fn input<'a>(
             }
         }
         Source::Landmarks => data.extend(faces.iter().flat_map(|face| face.landmarks.iter().flatten())),
+        Source::MemoryLandmarks => {
+            for face in faces {
+                let points = face.memory.as_ref().map_or(&face.landmarks, |memory| &memory.landmarks);
+                data.extend(points.iter().flatten());
+            }
+        }
+        Source::MemoryWeight => {
+            data.extend(faces.iter().map(|face| face.memory.as_ref().map_or(0.0, |memory| memory.weight)));
+        }
         Source::Pictures { pictures, range, mask, normal } => {
             data.reserve_exact(faces.len() * pictures.len() * 3 * sizes.crop_height * sizes.crop_width);
             for face in faces {
                 for picture in pictures {
-                    let image = if *picture == Picture::Reference { &face.reference } else { &face.crop };
+                    let image = face.picture(*picture);
                     let mask = mask.as_ref().filter(|_| *picture == Picture::Masked);
                     push_picture(image, sizes.color, *range, mask, normal.as_ref(), &mut data);
                 }
@@ -283,6 +315,7 @@ mod tests {
             landmarks: [[0.25, 0.5]; LANDMARKS],
             crop: Arc::new(RgbImage { width: 2, height: 2, data: (0..12).map(|v| v * 20).collect() }),
             reference: Arc::new(RgbImage { width: 2, height: 2, data: vec![255; 12] }),
+            memory: None,
         }
     }
 
@@ -331,6 +364,22 @@ mod tests {
                 .chain([20. / 255.])
                 .collect::<Vec<_>>(),
         );
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_face_and_what_stands_for_it() {
+        let crop = Arc::new(RgbImage { width: 2, height: 2, data: vec![51; 12] });
+        let memory = Some(Recall { crop, landmarks: [[0.75, 0.125]; LANDMARKS], weight: 0.5 });
+        let faces = [&face(), &FaceInput { memory, ..face() }];
+        let tensor = |text: &str| input(&source(text), 0, &SIZES, &faces, |_| None).unwrap();
+        let points = tensor("from = \"memory-landmarks\"\nlayout = \"npc\"");
+        assert_eq!((&points.shape[..], &points.data[..2]), (&[2, 68, 2][..], &[0.25, 0.5][..]));
+        assert_eq!(points.data[136..138], [0.75, 0.125]);
+        assert_eq!(tensor("from = \"memory-weight\""), Tensor::new([2, 1], vec![0.0, 0.5]));
+        let pictures = tensor("from = [\"face\", \"memory\"]\nlayout = \"nchw\"\nrange = [0, 5]");
+        assert_eq!((&pictures.shape[..], &pictures.data[..12]), (&[2, 6, 2, 2][..], &pictures.data[12..24]));
+        assert_eq!(pictures.data[24..36], pictures.data[..12]);
+        close(&pictures.data[36..], &[1.0; 12]);
     }
 
     #[test]

@@ -105,6 +105,13 @@ fn mistakes_name_the_key_and_the_line() {
         ("end = \"clamp\"", "end = \"wrap\"", "wrap", 32),
         ("layout = \"n1wr\"", "layout = \"nhwc\"", "layout = \"nhwc\" of input \"mel\"", 29),
         ("from = [\"masked\", \"face\"]", "from = [\"masked\", \"features\"]", "names of earlier outputs", 29),
+        ("from = [\"masked\", \"face\"]", "from = [\"masked\", \"memory-weight\"]", "\"reference\" and \"memory\"", 29),
+        (
+            "from = \"features\"",
+            "from = \"memory-weight\"",
+            "`rows` means nothing for input \"mel\", which is from",
+            29,
+        ),
         ("layout = \"n1wr\"", "layout = \"nrr\"", "layout = \"nrr\" of input \"mel\"", 29),
         ("layout = \"n1wr\"", "layout = \"n1wr\"\nrange = [0, 1]", "`range` means nothing for input \"mel\"", 29),
         ("layout = \"n1wr\"", "layout = \"n1wr\"\nshape = [0]", "0: expected a whole number from 1", 34),
@@ -157,6 +164,33 @@ fn mistakes_name_the_key_and_the_line() {
         }
     }
     assert!(wrongly.is_empty(), "{}", wrongly.join("\n"));
+}
+
+/// What is remembered of a face, its pictures and points, and how much of it is to be used.
+#[test]
+fn inputs_from_memory_read_as_documented() {
+    let input = |text: &str| toml::from_str::<Input>(&format!("name = \"x\"\n{text}")).map_err(|e| e.to_string());
+    assert_eq!(input("from = \"memory-weight\"").unwrap().source, Source::MemoryWeight);
+    assert_eq!(input("from = \"memory-landmarks\"\nlayout = \"npc\"").unwrap().source, Source::MemoryLandmarks);
+    let pictures = input("from = [\"face\", \"memory\"]\nlayout = \"nchw\"\nrange = [-1, 1]").unwrap().source;
+    assert!(matches!(&pictures, Source::Pictures { pictures, range, .. }
+        if *pictures == [Picture::Face, Picture::Memory] && range.0 == [-1.0, 1.0]));
+    for (text, expected) in [
+        ("from = \"memory\"", "input \"x\" needs `layout`: \"nchw\""),
+        ("from = \"memory-landmarks\"", "input \"x\" needs `layout`: \"npc\""),
+        ("from = \"memory-landmarks\"\nlayout = \"ncp\"", "layout = \"ncp\" of input \"x\": expected \"npc\""),
+        ("from = \"memory-weight\"\nlayout = \"n1\"", "`layout` means nothing for input \"x\""),
+        ("from = [\"memory\", \"memory-weight\"]\nlayout = \"nchw\"", "\"memory-weight\" or \"constant\" alone"),
+    ] {
+        let error = input(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    let mut manifest = toml::from_str::<Manifest>(WAV2LIP).unwrap();
+    assert!(!manifest.draws_by_landmarks());
+    for text in ["from = \"memory\"\nlayout = \"nchw\"", "from = \"memory-weight\""] {
+        manifest.lipsyncgen.graph[0].input[1] = input(text).unwrap();
+        assert!(manifest.draws_by_landmarks(), "{text}");
+    }
 }
 
 /// Those in `models`, and what a recipe puts in place of a section.

@@ -51,8 +51,12 @@ impl Manifest {
     /// Whether a picture is made or pasted by the face's landmarks.
     pub fn draws_by_landmarks(&self) -> bool {
         let mut inputs = self.lipsyncgen.graph.iter().flat_map(|graph| &graph.input);
-        inputs.any(|input| input.source == Source::Landmarks)
-            || matches!(self.facepaste.blend, Some(Blend::Hull { .. }))
+        inputs.any(|input| match &input.source {
+            // What is worth remembering is judged by them.
+            Source::Landmarks | Source::MemoryLandmarks | Source::MemoryWeight => true,
+            Source::Pictures { pictures, .. } => pictures.contains(&Picture::Memory),
+            _ => false,
+        }) || matches!(self.facepaste.blend, Some(Blend::Hull { .. }))
     }
 }
 

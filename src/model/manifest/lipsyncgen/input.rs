@@ -21,6 +21,13 @@ pub enum Source {
     Features { rows: Rows, layout: FeatureLayout, shape: Option<Vec<usize>> },
     /// (N, 68, 2) landmarks in crop fractions.
     Landmarks,
+    /// (N, 68, 2) landmarks of what [`Picture::Memory`] shows, in fractions of that crop; where nothing is remembered, those of
+    /// the present one.
+    MemoryLandmarks,
+    /// (N, 1) how much of [`Picture::Memory`] is to be used: 0 where nothing is remembered, or it was remembered at this very
+    /// frame; 1 from 300 ms of running time after that. Before another crop takes the place of the one that is remembered, the
+    /// weight falls to 0 within 200 ms.
+    MemoryWeight,
     /// (N, 3·k, H, W): the k pictures one after the other along the channels, colours in the order of `[facecrop] color`.
     Pictures { pictures: Vec<Picture>, range: Range, mask: Option<Mask>, normal: Option<Normal> },
     /// The same for all frames; `shape` is the whole shape, without a batch axis.
@@ -37,6 +44,10 @@ pub enum Picture {
     Masked,
     /// The first crop of the face's track.
     Reference,
+    /// Of all crops of the face's track so far, the one that shows most of the mouth's inside: lips apart by 8 % of the mouth's
+    /// width or more, and teeth between them, facing the camera, sharp. Where there was none yet: the present crop. See
+    /// [`Source::MemoryWeight`].
+    Memory,
 }
 
 /// Which rows belong to a frame: `count` rows, the first one `before` rows ahead of the frame's own.
@@ -99,7 +110,8 @@ impl Input {
                 }
                 count * row
             }
-            Source::Landmarks => LANDMARKS * 2,
+            Source::Landmarks | Source::MemoryLandmarks => LANDMARKS * 2,
+            Source::MemoryWeight => 1,
             Source::Pictures { pictures, .. } => 3 * pictures.len() * crop.width * crop.height,
             Source::Constant { value, .. } => value.len(),
             Source::Earlier(_) => 0,
@@ -266,10 +278,10 @@ impl RawInput {
         Ok(Source::Features { rows, layout, shape: self.shape.as_deref().map(numbers) })
     }
 
-    fn landmarks(&self) -> Result<Source, String> {
+    fn landmarks(&self, source: Source) -> Result<Source, String> {
         self.allow(&[Key::Layout])?;
         match self.layout("\"npc\"")? {
-            "npc" => Ok(Source::Landmarks),
+            "npc" => Ok(source),
             layout => Err(format!("layout = \"{layout}\" of input \"{}\": expected \"npc\"", &*self.name)),
         }
     }
@@ -338,11 +350,15 @@ fn numbers(list: &[Checked<u32, 1, 1_000_000>]) -> Vec<usize> {
     list.iter().map(|v| v.0 as usize).collect()
 }
 
+/// What fills a tensor by itself.
+const ALONE: [&str; 5] = ["features", "landmarks", "memory-landmarks", "memory-weight", "constant"];
+
 fn picture(name: &str) -> Option<Picture> {
     match name {
         "face" => Some(Picture::Face),
         "masked" => Some(Picture::Masked),
         "reference" => Some(Picture::Reference),
+        "memory" => Some(Picture::Memory),
         _ => None,
     }
 }
@@ -356,21 +372,24 @@ impl TryFrom<RawInput> for Input {
         let source = match from.as_slice() {
             [] => return Err(format!("from of input \"{}\" is an empty list", &*raw.name)),
             ["features"] => raw.features()?,
-            ["landmarks"] => raw.landmarks()?,
+            ["landmarks"] => raw.landmarks(Source::Landmarks)?,
+            ["memory-landmarks"] => raw.landmarks(Source::MemoryLandmarks)?,
+            ["memory-weight"] => {
+                raw.allow(&[])?;
+                Source::MemoryWeight
+            }
             ["constant"] => raw.constant()?,
             _ if pictures.len() == from.len() => raw.pictures(pictures)?,
-            names
-                if pictures.is_empty()
-                    && !names.iter().any(|n| matches!(*n, "features" | "landmarks" | "constant")) =>
-            {
+            names if pictures.is_empty() && !names.iter().any(|name| ALONE.contains(name)) => {
                 raw.allow(&[])?;
                 Source::Earlier(raw.from.0.clone())
             }
             names => {
                 return Err(format!(
-                    "from = {names:?} of input \"{}\": expected \"features\", \"landmarks\" or \"constant\" alone, one or more of \
-                     \"face\", \"masked\" and \"reference\", or names of earlier outputs",
-                    &*raw.name
+                    "from = {names:?} of input \"{}\": expected \"{}\" or \"constant\" alone, one or more of \"face\", \"masked\", \
+                     \"reference\" and \"memory\", or names of earlier outputs",
+                    &*raw.name,
+                    ALONE[..4].join("\", \"")
                 ));
             }
         };
