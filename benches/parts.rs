@@ -12,7 +12,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use gstlipsync::benching;
-use gstlipsync::face_meta::{Face, Generated, RgbImage, Warp};
+use gstlipsync::face_meta::{Face, Generated, InnerGrid, RgbImage, Warp};
 use gstlipsync::geometry::{Affine, Rect};
 use gstlipsync::model::Model;
 use gstlipsync::pixels::{FORMATS, crop_rgb};
@@ -69,10 +69,12 @@ fn tensors(c: &mut Criterion) {
     }
 }
 
-/// What was generated → frame, of every format: a warp, and a picture.
+/// What was generated → frame, of every format: a warp, one whose inside has a grid of its own, and a picture.
 fn blends(c: &mut Criterion) {
-    for (name, generated) in [("mouthwarp", warp()), ("wav2lip", picture())] {
-        let mut face = face(name);
+    let kinds =
+        [("mouthwarp", "mouthwarp", warp()), ("fine inside", "mouthwarp", fine()), ("wav2lip", "wav2lip", picture())];
+    for (name, model, generated) in kinds {
+        let mut face = face(model);
         face.generated = Some(generated);
         let mut group = c.benchmark_group(format!("blend {name}"));
         for &format in FORMATS {
@@ -133,21 +135,33 @@ fn picture() -> Generated {
     Generated::Image(face.crop)
 }
 
-/// A mouth that is open a little, in the middle of the crop.
 fn warp() -> Generated {
+    Generated::Warp(Arc::new(mouth()))
+}
+
+/// The same, its inside 96 × 64 points in half of the crop each way.
+fn fine() -> Generated {
+    let inner_grid = InnerGrid { width: 96, height: 64, area: [0.25, 0.4, 0.75, 0.9] };
+    let inner: Vec<f32> = [0.1, 0.05, 0.05, 1.0].iter().flat_map(|value| vec![*value; 96 * 64]).collect();
+    Generated::Warp(Arc::new(Warp { inner: inner.into(), inner_grid: Some(inner_grid), ..mouth() }))
+}
+
+/// A mouth that is open a little, in the middle of the crop.
+fn mouth() -> Warp {
     const SIDE: usize = 32;
     let plane = |value: fn([f32; 2]) -> f32| {
         let at = |k: usize| [k % SIDE, k / SIDE].map(|i| i as f32 / (SIDE - 1) as f32);
         (0..SIDE * SIDE).map(move |k| value(at(k)))
     };
     let planes = |values: &[fn([f32; 2]) -> f32]| values.iter().flat_map(|&v| plane(v)).collect::<Vec<_>>().into();
-    Generated::Warp(Arc::new(Warp {
+    Warp {
         width: SIDE,
         height: SIDE,
         upper: planes(&[|_| 0.0, |[_, y]| 0.02 * y]),
         lower: planes(&[|_| 0.0, |[_, y]| -0.04 * (1.0 - y)]),
         edges: planes(&[|[_, y]| 0.65 - y, |[_, y]| y - 0.7]),
         inner: planes(&[|_| 0.1, |_| 0.05, |_| 0.05, |_| 1.0]),
+        inner_grid: None,
         weight: planes(&[|[x, y]| (3.0 - 8.0 * ((x - 0.5).powi(2) + (y - 0.65).powi(2)).sqrt()).clamp(0.0, 1.0)]),
-    }))
+    }
 }

@@ -88,10 +88,21 @@ pub struct Warp {
     pub lower: Values,
     /// Signed distances to the upper and to the lower lip's edge, > 0 inside that side: 2 planes.
     pub edges: Values,
-    /// Premultiplied R, G, B and alpha, 0..1: 4 planes.
+    /// Premultiplied R, G, B and alpha, 0..1: 4 planes, on this grid or on `inner_grid`.
     pub inner: Values,
+    /// Where the inside of the mouth has a grid of its own.
+    pub inner_grid: Option<InnerGrid>,
     /// Paste weight 0..1: 1 plane.
     pub weight: Values,
+}
+
+/// A grid for the inside of the mouth alone, which may be finer, as it spans no more than where the mouth is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InnerGrid {
+    pub width: usize,
+    pub height: usize,
+    /// What it spans, corners included: left, top, right, bottom in fractions of the crop. Beyond it the inside is transparent.
+    pub area: [f32; 4],
 }
 
 /// Numbers, in memory that the faces of a batch share: what a graph yields is not copied for each of them.

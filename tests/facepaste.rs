@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo, VideoMeta};
-use gstlipsync::face_meta::{Face, FaceMeta, Generated, LANDMARKS, Pose, Reason, RgbImage, Values, Warp};
+use gstlipsync::face_meta::{Face, FaceMeta, Generated, InnerGrid, LANDMARKS, Pose, Reason, RgbImage, Values, Warp};
 use gstlipsync::geometry::{Affine, Rect};
 use gstlipsync::model::Model;
 use gstlipsync::pixels::{FORMATS, crop_rgb};
@@ -93,6 +93,7 @@ fn warp(
         lower: planes(|k| [displacement(k)[2], displacement(k)[3]]),
         edges: planes(|k| edges(at(k).0, at(k).1)),
         inner: planes(|k| inner(at(k).0, at(k).1)),
+        inner_grid: None,
         weight: planes(|k| {
             let (x, y) = (k % GRID, k / GRID);
             [if x == 0 || y == 0 || x == GRID - 1 || y == GRID - 1 { 0.0 } else { 1.0 }]
@@ -309,6 +310,62 @@ fn between_the_lips_the_inside_shows() {
     }
 }
 
+/// An inside that is the same function of the place, on a grid of its own.
+fn inside(width: usize, height: usize, area: [f32; 4], value: impl Fn(f32, f32) -> [f32; 4]) -> (Values, InnerGrid) {
+    let [left, top, right, bottom] = area;
+    let at = |i: usize, last: usize, from: f32, to: f32| from + (to - from) * i as f32 / last as f32;
+    let knot = |k: usize| value(at(k % width, width - 1, left, right), at(k / width, height - 1, top, bottom));
+    let planes = (0..4).flat_map(|n| (0..width * height).map(move |k| (n, k))).map(|(n, k)| knot(k)[n]);
+    (planes.collect::<Vec<_>>().into(), InnerGrid { width, height, area })
+}
+
+/// A picture that is linear is the same however fine it is sampled, whatever part of the crop its grid spans.
+#[test]
+fn a_fine_inside_equals_a_coarse_one_where_it_spans_and_shows_nothing_beyond() {
+    init();
+    let value = |x: f32, y: f32| [0.2 + 0.3 * x, 0.1 + 0.4 * y, 0.5 - 0.2 * x, 0.6 + 0.1 * y];
+    let open = || warp(|_, _| [0.0; 4], |_, y| [0.3 - y, y - 0.8], value);
+    for (format, degrees) in FORMATS.iter().flat_map(|format| [0.0, 17.0].map(|degrees| (*format, degrees))) {
+        let info = info(format, 101, 99);
+        let before = frame(&info, 0);
+        let place = square(20.0, 5.0, 64.0, degrees);
+        let show = |warp: Warp| {
+            paste(&info, before.copy_deep().unwrap(), vec![face(place, Some(Generated::Warp(Arc::new(warp))))])
+        };
+        let coarse = show(open());
+        let none = show(Warp { inner: vec![0.0; 4 * GRID * GRID].into(), ..open() });
+        let fine = |width, height, area| {
+            let (inner, grid) = inside(width, height, area, value);
+            show(Warp { inner, inner_grid: Some(grid), ..open() })
+        };
+        assert_ne!(bytes(&coarse), bytes(&before));
+        let off =
+            |a: &gst::Buffer, b: &gst::Buffer| bytes(a).iter().zip(bytes(b)).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+        // The same function on finer and on odd grids: at most a level, of rounding.
+        for (width, height) in [(GRID, GRID), (90, 61), (2, 2)] {
+            assert!(off(&fine(width, height, [0.0, 0.0, 1.0, 1.0]), &coarse) <= 1, "{format:?}, {width} × {height}");
+        }
+        // Part of it: what is inside is that of the whole, what is outside that of none.
+        let area = [0.25, 0.45, 0.7, 0.65];
+        let part = fine(40, 30, area);
+        let inside = |[x, y]: [f32; 2]| area[0] <= x && x <= area[2] && area[1] <= y && y <= area[3];
+        let shown = touched_part(&info, &before, &place, inside);
+        let (part, whole, none) = (bytes(&part), bytes(&coarse), bytes(&none));
+        let mut counts = [0; 2];
+        for (k, shown) in shown.into_iter().enumerate() {
+            let expected = if shown { whole[k] } else { none[k] };
+            if part[k].abs_diff(expected) > 1 {
+                // Only at its very border may it be either.
+                let either = part[k].abs_diff(none[k]) <= 1 || part[k].abs_diff(whole[k]) <= 1;
+                assert!(either, "{format:?}, byte {k}: {} is neither {} nor {}", part[k], whole[k], none[k]);
+                counts[1] += 1;
+            }
+            counts[0] += usize::from(shown);
+        }
+        assert!(counts[0] > 300 && counts[1] * 2 < counts[0], "{format:?}, {degrees}: {counts:?}");
+    }
+}
+
 /// The address of a buffer's pixels.
 fn address(buffer: &gst::Buffer) -> usize {
     buffer.map_readable().unwrap().as_ptr() as usize
@@ -437,6 +494,7 @@ fn hostile_results_are_skipped_or_clamped() {
         lower: filled(2 * points, 0.0),
         edges: filled(2 * points, 0.0),
         inner: filled(4 * points, 0.0),
+        inner_grid: None,
         weight: filled(points, 1.0),
     };
     let mut warps =
@@ -451,6 +509,17 @@ fn hostile_results_are_skipped_or_clamped() {
         broken[GRID * 8 + 8] = value;
         *values = broken.into();
         warps.push(warp);
+    }
+    let area = [0.0, 0.0, 1.0, 1.0];
+    for (width, height, area) in [
+        (GRID + 1, GRID, area),
+        (1, GRID, area),
+        (GRID, usize::MAX, area),
+        (GRID, GRID, [0.5, 0.0, 0.5, 1.0]),
+        (GRID, GRID, [0.0, 0.5, 1.0, 1.5]),
+        (GRID, GRID, [f32::NAN, 0.0, 1.0, 1.0]),
+    ] {
+        warps.push(Warp { inner_grid: Some(InnerGrid { width, height, area }), ..good() });
     }
     let rgb = |width, height, length| Generated::Image(Arc::new(RgbImage { width, height, data: vec![9; length] }));
     let skipped = warps.into_iter().map(|w| Generated::Warp(Arc::new(w))).chain([

@@ -61,7 +61,9 @@ impl Network {
         let inputs = inputs.collect::<Result<_, String>>()?;
         let outputs: Vec<&str> = match &manifest.lipsyncgen.output {
             manifest::Output::Image { name, .. } => vec![name],
-            manifest::Output::Warp { upper, lower, edges, inner, weight } => vec![upper, lower, edges, inner, weight],
+            manifest::Output::Warp { upper, lower, edges, inner, weight, .. } => {
+                vec![upper, lower, edges, inner, weight]
+            }
         };
         Ok(Self { session, inputs, outputs: outputs.into_iter().map(String::from).collect() })
     }

@@ -7,6 +7,8 @@ import numpy as np
 from features import MANIFEST
 
 CROP = MANIFEST["facecrop"]
+# What the grid of `inner` spans: left, top, right, bottom in crop fractions.
+INNER_AREA = MANIFEST["lipsyncgen"]["output"].get("inner-area", [0, 0, 1, 1])
 
 
 def crop_map(marks):
@@ -35,8 +37,8 @@ def to_crop(marks, to_frame):
     return ((marks - to_frame[:, 2]) @ np.linalg.inv(to_frame[:, :2]).T).astype(np.float32)
 
 
-def paste(frame, to_frame, upper, lower, edges, inner, weight, opacity=1.0):
-    """The frame with one warp applied; the tensors without their batch axis."""
+def paste(frame, to_frame, upper, lower, edges, inner, weight, opacity=1.0, inner_area=INNER_AREA):
+    """The frame with one warp applied; the tensors without their batch axis. `inner` may have a size of its own."""
     corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) @ to_frame[:, :2].T + to_frame[:, 2]
     height, width = frame.shape[:2]
     x0, y0 = np.clip(np.floor(corners.min(0)).astype(int), 0, [width, height])
@@ -45,14 +47,19 @@ def paste(frame, to_frame, upper, lower, edges, inner, weight, opacity=1.0):
         return frame
     ys, xs = np.mgrid[y0:y1, x0:x1]
     p = to_crop(np.stack([xs, ys], 2).reshape(-1, 2), to_frame).reshape(ys.shape + (2,))
-    cells = np.float32([upper.shape[2] - 1, upper.shape[1] - 1])
-    at = (p * cells).astype(np.float32)
+
+    def on_grid(fractions, tensor):
+        return (fractions * np.float32([tensor.shape[2] - 1, tensor.shape[1] - 1])).astype(np.float32)
+
+    at = on_grid(p, upper)
+    area = np.float32(inner_area)
+    in_area = (p - area[:2]) / (area[2:] - area[:2])
     side = np.linalg.norm(to_frame[:, 0])
 
     def look_up(plane, where, how=cv2.INTER_LINEAR):
         return cv2.remap(plane, where[..., 0], where[..., 1], how, borderMode=cv2.BORDER_REPLICATE)
 
-    def sample(tensor):
+    def sample(tensor, at=at):
         return np.stack([look_up(np.ascontiguousarray(channel), at) for channel in tensor], 2)
 
     def source(displacement):
@@ -64,7 +71,8 @@ def paste(frame, to_frame, upper, lower, edges, inner, weight, opacity=1.0):
     a /= np.maximum(a.sum(2, keepdims=True), 1)
     above, below = source(upper), source(lower)
     t = np.clip((e[..., :1] - e[..., 1:]) * 0.5 + 0.5, 0, 1)
-    i = sample(inner)
+    # Beyond its area the inside is transparent.
+    i = sample(inner, on_grid(in_area, inner)) * ((in_area >= 0) & (in_area <= 1)).all(2, keepdims=True)
     base = t * above + (1 - t) * below
     result = a[..., :1] * above + a[..., 1:] * below + (1 - a.sum(2, keepdims=True)) * ((1 - i[..., 3:]) * base + 255 * i[..., :3])
     old = frame[y0:y1, x0:x1].astype(np.float32)

@@ -12,7 +12,7 @@ use super::cover::{self, Cover};
 use super::parsing::Parser;
 use super::weights::Weights;
 use super::{debug, image, warp};
-use crate::face_meta::{Face, LANDMARKS, RgbImage, Warp};
+use crate::face_meta::{Face, InnerGrid, LANDMARKS, RgbImage, Warp};
 use crate::fuzzing::{Scripted, many, number, numbers};
 use crate::geometry::Rect;
 use crate::model::Model;
@@ -69,8 +69,15 @@ pub fn paste(u: &mut Unstructured) -> Result<()> {
             let size = if u.ratio(1, 40)? { u.int_in_range(0..=200)? } else { count * width * height };
             many(u, size).map(Into::into)
         };
-        let (upper, lower, edges, inner, weight) = (plane(2)?, plane(2)?, plane(2)?, plane(4)?, plane(1)?);
-        let warp = Warp { width, height, upper, lower, edges, inner, weight };
+        let (upper, lower, edges, mut inner, weight) = (plane(2)?, plane(2)?, plane(2)?, plane(4)?, plane(1)?);
+        let mut inner_grid = None;
+        if u.arbitrary()? {
+            let [width, height] = [u.int_in_range(0..=9)?, u.int_in_range(0..=9)?];
+            inner = many(u, 4 * width * height)?.into();
+            let area = if u.arbitrary()? { numbers(u)? } else { [0.25, 0.0, 1.0, 0.5] };
+            inner_grid = Some(InnerGrid { width, height, area });
+        }
+        let warp = Warp { width, height, upper, lower, edges, inner, inner_grid, weight };
         frame.write(|canvas| drop(warp::paste(canvas, &face, &warp, opacity)));
     } else {
         let patch = picture(u)?;

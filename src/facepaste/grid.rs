@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use wide::f32x4;
 
+use super::inside::Inside;
 use super::place::Place;
 use crate::face_meta::Warp;
 use crate::geometry::Affine;
-use crate::pixels::{Canvas, ColorMap, Fixed, Layout};
+use crate::pixels::{Canvas, Fixed, Layout};
 
 /// Samples that move less are not moved: a level at most, where neighbours differ by no more than 64.
 const STILL: f32 = 1.0 / 64.0;
@@ -48,9 +49,9 @@ pub const WEIGHT: usize = 3;
 /// The knots of those rows of the grid that count.
 pub struct Knots {
     pub values: Vec<Knot>,
-    width: usize,
+    pub width: usize,
     /// Of the first knot, in the whole grid.
-    start: usize,
+    pub start: usize,
 }
 
 impl Knots {
@@ -71,15 +72,15 @@ pub struct Grid<'a> {
     warp: &'a Warp,
     pub place: &'a Place,
     pub cells: Cells,
-    pub inner: Knots,
+    pub inside: Inside,
 }
 
 impl<'a> Grid<'a> {
     /// `warp` has been checked. `None` where it leaves the frame as it is.
     pub fn new(warp: &'a Warp, place: &'a Place, canvas: &Canvas) -> Option<Self> {
         let cells = Cells::of(warp, place, canvas.layouts())?;
-        let inner = inner(warp, &cells, canvas.color());
-        Some(Self { warp, place, cells, inner })
+        let inside = Inside::of(warp, &cells, canvas.color());
+        Some(Self { warp, place, cells, inside })
     }
 
     /// The knots of one side, for components of one layout.
@@ -108,25 +109,6 @@ impl<'a> Grid<'a> {
 fn edge_scale(place: &Place, layout: &Layout) -> f32 {
     let [x, y] = place.vectors(layout)([1.0, 0.0]);
     x.hypot(y)
-}
-
-/// The mouth's inside in the frame's components, premultiplied, and its alpha.
-fn inner(warp: &Warp, cells: &Cells, color: &ColorMap) -> Knots {
-    let count = warp.width * warp.height;
-    let black = color.from_rgb([0.0; 3]);
-    let knot = |k: usize| {
-        let [r, g, b, alpha] = std::array::from_fn(|n| warp.inner[n * count + k].clamp(0.0, 1.0));
-        if [r, g, b, alpha] == [0.0; 4] {
-            // Nothing, as it is almost everywhere.
-            return f32x4::ZERO;
-        }
-        let value = color.from_rgb([r, g, b].map(|v| v * 255.0));
-        // from_rgb adds black once, premultiplied colour has it alpha times.
-        let value: [f32; 3] = std::array::from_fn(|n| value[n] - black[n] * (1.0 - alpha));
-        [value[0], value[1], value[2], alpha].into()
-    };
-    let points = cells.points();
-    Knots { start: points.start, values: points.map(knot).collect(), width: warp.width }
 }
 
 /// What the cells show.
@@ -162,7 +144,7 @@ impl Cells {
     }
 
     /// The grid points at the corners of cells that change, and those between them.
-    fn points(&self) -> Range<usize> {
+    pub fn points(&self) -> Range<usize> {
         self.rows.start * self.width..(self.rows.end + 1) * self.width
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod fuzz;
 mod grid;
 mod image;
 mod imp;
+mod inside;
 mod parsing;
 mod picture;
 mod place;

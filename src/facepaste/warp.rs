@@ -8,7 +8,7 @@ use wide::f32x4;
 
 use super::grid::{COVER, Content, Grid, Knot, Knots, Side, WEIGHT};
 use super::place::Place;
-use crate::face_meta::{Face, Warp};
+use crate::face_meta::{Face, InnerGrid, Warp};
 use crate::pixels::{Canvas, Tile, blend, walk};
 
 /// A finer grid than this cannot be meant.
@@ -36,14 +36,26 @@ fn check(warp: &Warp) -> Result<(), String> {
     if !(2..=MAX_GRID).contains(&width) || !(2..=MAX_GRID).contains(&height) {
         return Err(format!("its grid is {width} × {height}, expected 2 to {MAX_GRID} each way"));
     }
+    let (mut inner_width, mut inner_height) = (width, height);
+    if let Some(InnerGrid { width, height, area }) = warp.inner_grid {
+        if !(2..=MAX_GRID).contains(&width) || !(2..=MAX_GRID).contains(&height) {
+            return Err(format!("the grid of its inside is {width} × {height}, expected 2 to {MAX_GRID} each way"));
+        }
+        let [left, top, right, bottom] = area;
+        // Also where one of them is no number.
+        if !(0.0 <= left && left < right && right <= 1.0 && 0.0 <= top && top < bottom && bottom <= 1.0) {
+            return Err(format!("its inside spans {area:?}, expected left, top, right and bottom within 0 to 1"));
+        }
+        (inner_width, inner_height) = (width, height);
+    }
     let planes = [
-        ("upper", &warp.upper, 2),
-        ("lower", &warp.lower, 2),
-        ("edges", &warp.edges, 2),
-        ("inner", &warp.inner, 4),
-        ("weight", &warp.weight, 1),
+        ("upper", &warp.upper, 2, [width, height]),
+        ("lower", &warp.lower, 2, [width, height]),
+        ("edges", &warp.edges, 2, [width, height]),
+        ("inner", &warp.inner, 4, [inner_width, inner_height]),
+        ("weight", &warp.weight, 1, [width, height]),
     ];
-    for (name, values, count) in planes {
+    for (name, values, count, [width, height]) in planes {
         if values.len() != count * width * height {
             return Err(format!("{name} has {} values, expected {count} × {height} × {width}", values.len()));
         }
@@ -87,7 +99,7 @@ fn paste_components<const N: usize>(canvas: &mut Canvas, first: usize, grid: &Gr
                 Content::Lower => shift(&source, here, lower.between(cell, inside)),
                 Content::Both => {
                     let (upper, lower) = (upper.between(cell, inside), lower.between(cell, inside));
-                    let inner = || grid.inner.between(cell, inside);
+                    let inner = || grid.inside.at(point, cell, inside);
                     (join(&source, here, upper, lower, inner, first), upper.to_array()[WEIGHT])
                 }
             };

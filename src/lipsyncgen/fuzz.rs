@@ -179,6 +179,7 @@ lower = "l"
 edges = "e"
 inner = "i"
 weight = "w"
+inner-area = [0.25, 0.5, 0.75, 1]
 "#,
         &[(
             &[
@@ -191,7 +192,7 @@ weight = "w"
                 ("u", &[0, 2, 5, 4]),
                 ("l", &[0, 2, 5, 4]),
                 ("e", &[0, 2, 5, 4]),
-                ("i", &[0, 4, 5, 4]),
+                ("i", &[0, 4, 7, 9]),
                 ("w", &[0, 1, 5, 4]),
             ],
         )],
@@ -281,10 +282,15 @@ fn check(made: &Generated) {
         Generated::Image(image) => assert_eq!((image.width, image.height, image.data.len()), (8, 8, 192)),
         Generated::Warp(warp) => {
             let size = warp.width * warp.height;
-            for (plane, count) in
-                [(&warp.upper, 2), (&warp.lower, 2), (&warp.edges, 2), (&warp.inner, 4), (&warp.weight, 1)]
-            {
-                assert!(plane.len() == count * size && plane.iter().all(|value| value.is_finite()));
+            let inner = warp.inner_grid.map_or(0, |grid| grid.width * grid.height);
+            for (plane, count) in [
+                (&warp.upper, 2 * size),
+                (&warp.lower, 2 * size),
+                (&warp.edges, 2 * size),
+                (&warp.inner, 4 * inner),
+                (&warp.weight, size),
+            ] {
+                assert!(plane.len() == count && plane.iter().all(|value| value.is_finite()));
             }
         }
     }

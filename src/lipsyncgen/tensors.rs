@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::memory::Recall;
-use crate::face_meta::{Face, Generated, LANDMARKS, Patch, RgbImage, Values, Warp};
+use crate::face_meta::{Face, Generated, InnerGrid, LANDMARKS, Patch, RgbImage, Values, Warp};
 use crate::geometry::Point;
 use crate::model::manifest::{Color, Mask, Normal, Output, Picture, Range, Round, Source};
 use crate::runtime::Tensor;
@@ -226,7 +226,7 @@ fn push_picture(
 pub fn output_names(output: &Output) -> Vec<&str> {
     match output {
         Output::Image { name, .. } => vec![name],
-        Output::Warp { upper, lower, edges, inner, weight } => vec![upper, lower, edges, inner, weight],
+        Output::Warp { upper, lower, edges, inner, weight, .. } => vec![upper, lower, edges, inner, weight],
     }
 }
 
@@ -254,17 +254,24 @@ pub fn output(output: &Output, sizes: &Sizes, faces: usize, tensors: Vec<Tensor>
             let patch = |planes: &[f32]| to_patch(planes, width, height, *range, *round, *color);
             Ok(tensors[0].data.chunks_exact(size).map(|planes| Generated::Image(Arc::new(patch(planes)))).collect())
         }
-        Output::Warp { .. } => {
-            let (h, w) = match tensors[0].shape[..] {
-                [_, _, h, w] if (2..=512).contains(&h) && (2..=512).contains(&w) => (h, w),
-                _ => {
-                    return Err(format!(
-                        "output \"{}\" has the shape {:?}, expected (n, 2, h, w) with h and w from 2 to 512",
-                        names[0], tensors[0].shape
-                    ));
-                }
+        Output::Warp { inner_area, .. } => {
+            const PLANES: [usize; 5] = [2, 2, 2, 4, 1];
+            const INNER: usize = 3;
+            let grid = |i: usize| match tensors[i].shape[..] {
+                [_, _, h, w] if (2..=512).contains(&h) && (2..=512).contains(&w) => Ok([h, w]),
+                _ => Err(format!(
+                    "output \"{}\" has the shape {:?}, expected (n, {}, h, w) with h and w from 2 to 512",
+                    names[i], tensors[i].shape, PLANES[i]
+                )),
             };
-            for (i, planes) in [2, 2, 2, 4, 1].into_iter().enumerate() {
+            let [h, w] = grid(0)?;
+            let inner_grid = match inner_area {
+                Some(area) => grid(INNER).map(|[height, width]| Some(InnerGrid { width, height, area: area.0 }))?,
+                None => None,
+            };
+            for (i, planes) in PLANES.into_iter().enumerate() {
+                let own = inner_grid.filter(|_| i == INNER);
+                let [h, w] = own.map_or([h, w], |grid| [grid.height, grid.width]);
                 check(i, [planes, h, w])?;
             }
             let all: Vec<Arc<Vec<f32>>> = tensors.into_iter().map(|tensor| Arc::new(tensor.data)).collect();
@@ -274,7 +281,7 @@ pub fn output(output: &Output, sizes: &Sizes, faces: usize, tensors: Vec<Tensor>
                     Values::part(&all[i], face * size..(face + 1) * size)
                 };
                 let [upper, lower, edges, inner, weight] = std::array::from_fn(part);
-                Generated::Warp(Arc::new(Warp { width: w, height: h, upper, lower, edges, inner, weight }))
+                Generated::Warp(Arc::new(Warp { width: w, height: h, upper, lower, edges, inner, inner_grid, weight }))
             };
             Ok((0..faces).map(warp).collect())
         }
@@ -305,7 +312,7 @@ fn to_patch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::manifest::Input;
+    use crate::model::manifest::{Area, Input};
 
     const SIZES: Sizes = Sizes { row: 3, crop_width: 2, crop_height: 2, color: Color::Bgr };
 
@@ -435,16 +442,41 @@ mod tests {
         assert!(output(&kind, &SIZES, 1, vec![wrong]).unwrap_err().contains("expected [1, 3, 2, 2]"));
         let nan = Tensor::new([1, 3, 2, 2], vec![f32::NAN; 12]);
         assert!(output(&kind, &SIZES, 1, vec![nan]).unwrap_err().contains("NaN"));
-        let warp = Output::Warp {
-            upper: serde_name("u"),
-            lower: serde_name("l"),
-            edges: serde_name("e"),
-            inner: serde_name("i"),
-            weight: serde_name("w"),
-        };
         let grid = |c: usize| Tensor::new([1, c, 4, 4], vec![0.0; c * 16]);
-        assert!(output(&warp, &SIZES, 1, vec![grid(2), grid(2), grid(2), grid(4), grid(1)]).is_ok());
-        assert!(output(&warp, &SIZES, 1, vec![grid(2), grid(2), grid(2), grid(3), grid(1)]).is_err());
+        assert!(output(&warp(None), &SIZES, 1, vec![grid(2), grid(2), grid(2), grid(4), grid(1)]).is_ok());
+        assert!(output(&warp(None), &SIZES, 1, vec![grid(2), grid(2), grid(2), grid(3), grid(1)]).is_err());
+    }
+
+    fn warp(inner_area: Option<Area>) -> Output {
+        let [upper, lower, edges, inner, weight] = ["u", "l", "e", "i", "w"].map(serde_name);
+        Output::Warp { upper, lower, edges, inner, weight, inner_area }
+    }
+
+    #[test]
+    fn the_inside_may_have_a_grid_of_its_own() {
+        let area = [0.25, 0.5, 0.75, 1.0];
+        let of = |area: Option<Area>, [c, h, w]: [usize; 3]| {
+            let grid = |c: usize, h: usize, w: usize| {
+                Tensor::new([2, c, h, w], (0..2 * c * h * w).map(|v| v as f32).collect())
+            };
+            output(
+                &warp(area),
+                &SIZES,
+                2,
+                vec![grid(2, 4, 4), grid(2, 4, 4), grid(2, 4, 4), grid(c, h, w), grid(1, 4, 4)],
+            )
+        };
+        let made = of(Some(Area(area)), [4, 3, 7]).unwrap();
+        let [Generated::Warp(_), Generated::Warp(second)] = &made[..] else { panic!("{made:?}") };
+        assert_eq!(second.inner_grid, Some(InnerGrid { width: 7, height: 3, area }));
+        assert_eq!((second.inner.len(), second.inner[0], second.upper.len()), (84, 84.0, 32));
+        for shape in [[3, 3, 7], [4, 1, 7], [4, 3, 513]] {
+            let error = of(Some(Area(area)), shape).unwrap_err();
+            assert!(error.contains("output \"i\" has the shape [2, ") && error.contains("expected"), "{error}");
+        }
+        assert!(
+            of(None, [4, 3, 7]).unwrap_err().contains("output \"i\" has the shape [2, 4, 3, 7], expected [2, 4, 4, 4]")
+        );
     }
 
     fn serde_name(text: &str) -> crate::model::Name {

@@ -193,6 +193,32 @@ fn inputs_from_memory_read_as_documented() {
     }
 }
 
+/// The inside of the mouth may span a part of the crop, on a grid of its own.
+#[test]
+fn warps_read_as_documented() {
+    const WARP: &str = "kind = \"warp\"\nupper = \"u\"\nlower = \"l\"\nedges = \"e\"\ninner = \"i\"\nweight = \"w\"\n";
+    let read = |more: &str| toml::from_str::<Output>(&format!("{WARP}{more}")).map_err(|e| e.to_string());
+    let area = |more: &str| match read(more).unwrap() {
+        Output::Warp { inner_area, .. } => inner_area.map(|area| area.0),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(area(""), None);
+    assert_eq!(area("inner-area = [0.25, 0, 0.75, 1]"), Some([0.25, 0.0, 0.75, 1.0]));
+    for (wrong, expected) in [
+        (
+            "inner-area = [0.5, 0, 0.5, 1]",
+            "inner-area: [0.5, 0.0, 0.5, 1.0]: expected [left, top, right, bottom] with 0 ≤ left",
+        ),
+        ("inner-area = [0, 0.5, 1, 1.5]", "inner-area: [0.0, 0.5, 1.0, 1.5]: expected"),
+        ("inner-area = [0, nan, 1, 1]", "inner-area: [0.0, NaN, 1.0, 1.0]: expected"),
+        ("inner-area = [0, 0, 1]", "length 4"),
+        ("inner_area = [0, 0, 1, 1]", "unknown field `inner_area`"),
+    ] {
+        let error = read(wrong).unwrap_err();
+        assert!(error.contains(expected), "{wrong}: {error}");
+    }
+}
+
 /// Those in `models`, and what a recipe puts in place of a section.
 #[test]
 fn the_manifests_of_the_project_are_read() {

@@ -50,6 +50,24 @@ impl<'de> Deserialize<'de> for Range {
     }
 }
 
+/// A rectangle in fractions of the crop: left, top, right, bottom, 0 ≤ left < right ≤ 1 and 0 ≤ top < bottom ≤ 1. Its error
+/// names `inner-area`, the only key of that kind: it stands in a section whose lines errors do not tell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Area(pub [f32; 4]);
+
+impl<'de> Deserialize<'de> for Area {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let area = <[f32; 4]>::deserialize(deserializer)?;
+        let [left, top, right, bottom] = area;
+        if !(0.0 <= left && left < right && right <= 1.0 && 0.0 <= top && top < bottom && bottom <= 1.0) {
+            return Err(D::Error::custom(format!(
+                "inner-area: {area:?}: expected [left, top, right, bottom] with 0 ≤ left < right ≤ 1 and 0 ≤ top < bottom ≤ 1"
+            )));
+        }
+        Ok(Self(area))
+    }
+}
+
 /// A text that is not empty and can be shown: without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);

@@ -17,7 +17,7 @@ pub use self::expression::{Expression, Values};
 pub use self::facecrop::*;
 pub use self::facepaste::*;
 pub use self::lipsyncgen::*;
-pub use super::values::Range;
+pub use super::values::{Area, Range};
 use super::values::{Checked, Name};
 
 /// A whole `model.toml`.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use self::input::*;
-use super::super::values::{Name, OneOrMany, Range, Size};
+use super::super::values::{Area, Name, OneOrMany, Range, Size};
 use super::{AudioFeatures, Color};
 
 /// Which graphs run, on which tensors.
@@ -109,8 +109,19 @@ pub enum Output {
         #[serde(default)]
         color: Color,
     },
-    /// Fields on an h × w grid over the crop, applied to the frame's own pixels; see [`crate::face_meta::Warp`].
-    Warp { upper: Name, lower: Name, edges: Name, inner: Name, weight: Name },
+    /// Fields on an h × w grid over the crop, applied to the frame's own pixels; see [`crate::face_meta::Warp`]. Each side of a
+    /// grid has 2 to 512 points.
+    Warp {
+        upper: Name,
+        lower: Name,
+        edges: Name,
+        inner: Name,
+        weight: Name,
+        /// `inner-area`, in crop fractions: `inner` is (N, 4, hi, wi), of any size, and spans this rectangle, the grid's corners
+        /// lying in the rectangle's; beyond it the inside is transparent. Without it, `inner` is on the grid of the others.
+        #[serde(default, rename = "inner-area")]
+        inner_area: Option<Area>,
+    },
 }
 
 /// How a value becomes an integer.
