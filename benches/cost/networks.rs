@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use gstlipsync::face_meta::{Face, LANDMARKS};
+use gstlipsync::face_meta::Face;
 use gstlipsync::model::{find_folder, manifest};
 use gstlipsync::runtime::{self, Options, SharedSession, Tensor};
 
@@ -45,9 +45,11 @@ impl Network {
                     let count = shape.iter().product();
                     (shape, (0..count).map(|k| (k as f32 * 0.37).sin()).collect())
                 }
-                manifest::Source::Landmarks => {
-                    let points = face.landmarks.map(|p| to_crop.apply(p)).map(|p| [p[0] / w as f32, p[1] / h as f32]);
-                    (vec![LANDMARKS, 2], points.as_flattened().to_vec())
+                manifest::Source::Landmarks(select) => {
+                    let all = if face.points.is_empty() { &face.landmarks[..] } else { &face.points };
+                    let points = select.indices.iter().filter_map(|&i| all.get(i)).map(|p| to_crop.apply(*p));
+                    let numbers = points.flat_map(|p| [p[0] / w as f32, p[1] / h as f32]).collect();
+                    (vec![select.indices.len(), 2], numbers)
                 }
                 manifest::Source::Pictures { pictures, .. } => {
                     let plane = |c: usize| face.crop.data.iter().skip(c).step_by(3).map(|&v| f32::from(v) / 255.0);

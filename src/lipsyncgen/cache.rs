@@ -40,7 +40,7 @@ pub fn key(face: &FaceInput) -> u64 {
     };
     picture(&face.crop, &mut hasher);
     picture(&face.reference, &mut hasher);
-    for value in face.landmarks.iter().flatten() {
+    for value in face.landmarks.iter().chain(&face.points).flatten() {
         value.to_bits().hash(&mut hasher);
     }
     hasher.finish()

@@ -14,6 +14,7 @@ use crate::face_meta::{Generated, LANDMARKS, RgbImage};
 use crate::fuzzing::{Info, Scripted, many, numbers};
 use crate::model::Model;
 use crate::model::manifest::{End, Rows};
+use crate::model::points::PointSet;
 use crate::runtime::{Backend, Options, RuntimeError, SharedSession};
 
 /// Running time, ns.
@@ -253,7 +254,9 @@ fn face(u: &mut Unstructured, model: &Model) -> Result<FaceInput> {
     };
     let (crop, reference) = (picture()?, picture()?);
     let rows = generator::windows(model).iter().map(|rows| many(u, rows.count as usize * 4)).collect::<Result<_>>()?;
-    Ok(FaceInput { windows: Arc::new(rows), landmarks: [numbers(u)?; LANDMARKS], crop, reference })
+    let landmarks = [numbers(u)?; LANDMARKS];
+    let (points, point_set) = (Vec::new(), PointSet::Ibug68);
+    Ok(FaceInput { windows: Arc::new(rows), landmarks, points, point_set, crop, reference })
 }
 
 /// Whatever graphs yield, what leaves the generator can be shown.

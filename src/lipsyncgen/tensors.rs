@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use crate::face_meta::{Face, Generated, LANDMARKS, Patch, RgbImage, Values, Warp};
+use crate::geometry::Point;
 use crate::model::manifest::{Color, Mask, Normal, Output, Picture, Range, Round, Source};
+use crate::model::points::PointSet;
 use crate::runtime::Tensor;
 
 /// What one face of one frame gives to the graphs.
@@ -14,6 +16,9 @@ pub struct FaceInput {
     pub windows: Arc<Vec<Vec<f32>>>,
     /// x, y in fractions of the crop.
     pub landmarks: [[f32; 2]; LANDMARKS],
+    /// Likewise the landmark network's own, in this numbering.
+    pub points: Vec<[f32; 2]>,
+    pub point_set: PointSet,
     pub crop: Arc<RgbImage>,
     /// The first crop of the track.
     pub reference: Arc<RgbImage>,
@@ -24,11 +29,33 @@ impl FaceInput {
     pub fn new(face: &Face, windows: Arc<Vec<Vec<f32>>>, reference: Arc<RgbImage>) -> Option<Self> {
         let to_crop = face.crop_to_frame.invert()?;
         let (w, h) = (face.crop.width as f32, face.crop.height as f32);
-        let landmarks = face.landmarks.map(|p| {
+        let fraction = |p: Point| {
             let q = to_crop.apply(p);
             [q[0] / w, q[1] / h]
-        });
-        Some(Self { windows, landmarks, crop: face.crop.clone(), reference })
+        };
+        Some(Self {
+            windows,
+            landmarks: face.landmarks.map(fraction),
+            points: face.points.iter().copied().map(fraction).collect(),
+            point_set: face.point_set,
+            crop: face.crop.clone(),
+            reference,
+        })
+    }
+
+    /// The landmarks in the numbering `wanted`. The error says that there are none.
+    fn landmarks(&self, wanted: PointSet) -> Result<&[[f32; 2]], String> {
+        match wanted {
+            PointSet::Ibug68 => Ok(&self.landmarks),
+            _ if wanted == self.point_set && self.points.len() == wanted.count() => Ok(&self.points),
+            _ => Err(format!(
+                "an input takes points = \"{}\", but the face was found with {} {}; name a landmark network that finds them by \
+                 `landmarks` in [facecrop]",
+                wanted.name(),
+                self.points.len().max(LANDMARKS),
+                self.point_set.name()
+            )),
+        }
     }
 }
 
@@ -48,7 +75,7 @@ pub fn input_shape(source: &Source, sizes: &Sizes) -> Option<Vec<Option<usize>>>
     match source {
         Source::Features { shape: Some(shape), .. } => per_face(shape),
         Source::Features { rows, layout, .. } => per_face(&layout.shape(rows.count as usize, sizes.row)),
-        Source::Landmarks => per_face(&[LANDMARKS, 2]),
+        Source::Landmarks(select) => per_face(&[select.indices.len(), 2]),
         Source::Pictures { pictures, .. } => per_face(&[3 * pictures.len(), sizes.crop_height, sizes.crop_width]),
         Source::Constant { shape, .. } => Some(shape.iter().copied().map(Some).collect()),
         Source::Earlier(_) => None,
@@ -78,7 +105,12 @@ pub fn input<'a>(
                 }
             }
         }
-        Source::Landmarks => data.extend(faces.iter().flat_map(|face| face.landmarks.iter().flatten())),
+        Source::Landmarks(select) => {
+            for face in faces {
+                let points = face.landmarks(select.points)?;
+                data.extend(select.indices.iter().flat_map(|&i| points[i]));
+            }
+        }
         Source::Pictures { pictures, range, mask, normal } => {
             data.reserve_exact(faces.len() * pictures.len() * 3 * sizes.crop_height * sizes.crop_width);
             for face in faces {
@@ -281,6 +313,8 @@ mod tests {
         FaceInput {
             windows: Arc::new(vec![vec![1., 2., 3., 4., 5., 6.]]),
             landmarks: [[0.25, 0.5]; LANDMARKS],
+            points: (0..478).map(|i| [i as f32, 0.5]).collect(),
+            point_set: PointSet::MediaPipe478,
             crop: Arc::new(RgbImage { width: 2, height: 2, data: (0..12).map(|v| v * 20).collect() }),
             reference: Arc::new(RgbImage { width: 2, height: 2, data: vec![255; 12] }),
         }
@@ -331,6 +365,21 @@ mod tests {
                 .chain([20. / 255.])
                 .collect::<Vec<_>>(),
         );
+    }
+
+    #[test]
+    fn landmarks_are_selected_in_the_order_of_the_manifest() {
+        let all = filled("from = \"landmarks\"\nlayout = \"npc\"");
+        assert_eq!((&all.shape[..], all.data[0]), (&[2, 68, 2][..], 0.25));
+        let lips = "from = \"landmarks\"\nlayout = \"npc\"\npoints = \"mediapipe-478\"\nselect = [61, 477, 61]";
+        let tensor = filled(lips);
+        assert_eq!(tensor.shape, [2, 3, 2]);
+        assert_eq!(tensor.data[6..], [61.0, 0.5, 477.0, 0.5, 61.0, 0.5]);
+        assert_eq!(filled(&lips.replace("select = [61, 477, 61]", "")).shape, [2, 478, 2]);
+        // A face that was found with other points.
+        let other = FaceInput { points: Vec::new(), point_set: PointSet::Ibug68, ..face() };
+        let error = input(&source(lips), 0, &SIZES, &[&other], |_| None).unwrap_err();
+        assert!(error.contains("mediapipe-478") && error.contains("found with 68 ibug-68"), "{error}");
     }
 
     #[test]

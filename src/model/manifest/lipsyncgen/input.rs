@@ -3,9 +3,9 @@
 
 use serde::Deserialize;
 
+use super::super::super::points::PointSet;
 use super::super::super::values::{Checked, Name, OneOrMany, Range, Size};
 use super::{AudioFeatures, MAX_NUMBERS};
-use crate::face_meta::LANDMARKS;
 
 /// One input tensor and what it is filled with. Tensors are converted to the element type that the graph asks for.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -19,8 +19,8 @@ pub struct Input {
 pub enum Source {
     /// Rows of features around the frame's time. `shape` are the axes after the batch where the layout's are not meant.
     Features { rows: Rows, layout: FeatureLayout, shape: Option<Vec<usize>> },
-    /// (N, 68, 2) landmarks in crop fractions.
-    Landmarks,
+    /// (N, points, 2) landmarks in crop fractions.
+    Landmarks(Select),
     /// (N, 3·k, H, W): the k pictures one after the other along the channels, colours in the order of `[facecrop] color`.
     Pictures { pictures: Vec<Picture>, range: Range, mask: Option<Mask>, normal: Option<Normal> },
     /// The same for all frames; `shape` is the whole shape, without a batch axis.
@@ -38,6 +38,17 @@ pub enum Picture {
     /// The first crop of the face's track.
     Reference,
 }
+
+/// Which landmarks, in which order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Select {
+    pub points: PointSet,
+    /// Numbers in `points`; the same one may come twice.
+    pub indices: Vec<usize>,
+}
+
+/// An input takes so many landmarks at most: more than any set has.
+const MAX_SELECT: usize = 1024;
 
 /// Which rows belong to a frame: `count` rows, the first one `before` rows ahead of the frame's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +110,7 @@ impl Input {
                 }
                 count * row
             }
-            Source::Landmarks => LANDMARKS * 2,
+            Source::Landmarks(select) => select.indices.len() * 2,
             Source::Pictures { pictures, .. } => 3 * pictures.len() * crop.width * crop.height,
             Source::Constant { value, .. } => value.len(),
             Source::Earlier(_) => 0,
@@ -184,6 +195,8 @@ struct RawInput {
     mean: Option<[f32; 3]>,
     std: Option<[f32; 3]>,
     value: Option<Value>,
+    points: Option<PointSet>,
+    select: Option<Vec<Checked<u32, 0, 1023>>>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -221,6 +234,8 @@ enum Key {
     Mean,
     Std,
     Value,
+    Points,
+    Select,
 }
 
 impl RawInput {
@@ -236,6 +251,8 @@ impl RawInput {
             ("mean", Key::Mean, self.mean.is_some()),
             ("std", Key::Std, self.std.is_some()),
             ("value", Key::Value, self.value.is_some()),
+            ("points", Key::Points, self.points.is_some()),
+            ("select", Key::Select, self.select.is_some()),
         ];
         match keys.iter().find(|(_, key, given)| *given && !known.contains(key)) {
             Some((key, ..)) => {
@@ -267,11 +284,29 @@ impl RawInput {
     }
 
     fn landmarks(&self) -> Result<Source, String> {
-        self.allow(&[Key::Layout])?;
-        match self.layout("\"npc\"")? {
-            "npc" => Ok(Source::Landmarks),
-            layout => Err(format!("layout = \"{layout}\" of input \"{}\": expected \"npc\"", &*self.name)),
+        self.allow(&[Key::Layout, Key::Points, Key::Select])?;
+        let name = &*self.name;
+        let layout = self.layout("\"npc\"")?;
+        if layout != "npc" {
+            return Err(format!("layout = \"{layout}\" of input \"{name}\": expected \"npc\""));
         }
+        let points = self.points.unwrap_or_default();
+        let count = points.count();
+        let Some(select) = &self.select else {
+            return Ok(Source::Landmarks(Select { points, indices: (0..count).collect() }));
+        };
+        if select.is_empty() || select.len() > MAX_SELECT {
+            return Err(format!("select of input \"{name}\" has {} numbers, expected 1 to {MAX_SELECT}", select.len()));
+        }
+        if let Some(beyond) = select.iter().find(|index| index.0 as usize >= count) {
+            return Err(format!(
+                "select of input \"{name}\": {}: expected 0 to {} (points = \"{}\")",
+                beyond.0,
+                count - 1,
+                points.name()
+            ));
+        }
+        Ok(Source::Landmarks(Select { points, indices: select.iter().map(|index| index.0 as usize).collect() }))
     }
 
     fn constant(&self) -> Result<Source, String> {
