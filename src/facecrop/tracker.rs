@@ -21,8 +21,8 @@ const SURELY_A_FACE: f32 = 0.085;
 const NO_FACE: f32 = 0.13;
 
 /// The same of the points of a network that says itself whether there is a face. FaceMesh makes a face of anything, so its shape
-/// tells little: on the test clips it differs from the mean by at most 0.108, where there is no face in the half of all cases
-/// by less than 0.115. Its word does: it takes one of a hundred places without a face for one.
+/// tells little: on the test clips it differs from the mean by at most 0.108, and where there is no face, in half of all cases by
+/// less than 0.115. Its word does: it takes one of a hundred places without a face for one.
 const SURELY_SHAPED: f32 = 0.16;
 const NOT_SHAPED: f32 = 0.25;
 
