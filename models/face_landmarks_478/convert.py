@@ -12,7 +12,8 @@ for convolutions, and has none of these operators for blocks, so every PRelu cos
    −prelu(x) =   − x + relu((1 − a) · x)      where a > 1: the channel is negated, and what reads it has negated weights
 
 Both products are 1 × 1 convolutions of each channel alone, the relu and the sum are fused into them. Where a thin convolution makes x and nobody
-else reads it, the products are its own weights', twice. Layers of 8 channels get 8 of zeros more, for blocks have 16.
+else reads it, the products are its own weights', twice. Layers of 8 channels get 8 of zeros more, for blocks have 16. What adds channels of zeros
+is a convolution that copies the others.
 
 Weights stay as they are stored, in half precision; what they are multiplied by is folded in when the graph is loaded.
 """
@@ -84,6 +85,22 @@ def widen(layers):
         last.weights = padded(last.weights, 1)
 
 
+def copy(layers, graph):
+    """Makes convolutions of the layers that add channels of zeros."""
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for layer in layers:
+        if layer.kind != "Pad":
+            continue
+        pads = constants[layer.inputs[1]]
+        assert np.count_nonzero(pads) == 1 and pads[5] > 0
+        (total,) = readers(layers, layer.output)
+        (other,) = (other for other in layers if other.output in total.inputs and other is not layer)
+        channels = len(other.bias)
+        layer.kind, layer.inputs = "Conv", layer.inputs[:1]
+        layer.weights, layer.bias = np.eye(channels, channels - pads[5], dtype=np.float16)[:, :, None, None], np.zeros(channels, np.float16)
+        layer.attributes = dict(group=1, kernel_shape=[1, 1], pads=[0] * 4, strides=[1, 1])
+
+
 class Writer:
     def __init__(self):
         self.nodes, self.constants = [], []
@@ -140,7 +157,7 @@ def write(layers):
             if layer.kind == "Add" and sign is not None:
                 assert all((signs[name] == sign).all() for name in layer.inputs)
                 signs[layer.output] = sign
-            elif sign is not None and layer.kind in ("MaxPool", "Pad"):
+            elif sign is not None and layer.kind == "MaxPool":
                 assert (sign == 1).all()
             writer.op(layer.kind, layer.inputs, layer.output, **layer.attributes)
     return writer
@@ -176,9 +193,9 @@ def prelu(writer, layers, layer, maker, sign, signs):
 if __name__ == "__main__":
     graph, layers = read(sys.argv[1])
     widen(layers)
+    copy(layers, graph)
     writer = write(layers)
-    sizes = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT64]
-    made = helper.make_graph(writer.nodes, "face_landmarks_478", list(graph.input), list(graph.output), writer.constants + sizes)
+    made = helper.make_graph(writer.nodes, "face_landmarks_478", list(graph.input), list(graph.output), writer.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, HERE / "face_landmarks_478.onnx")
