@@ -15,6 +15,7 @@ use gstlipsync::benching;
 use gstlipsync::face_meta::{Face, Generated, InnerGrid, RgbImage, Warp};
 use gstlipsync::geometry::{Affine, Rect};
 use gstlipsync::model::Model;
+use gstlipsync::model::points::PointSet;
 use gstlipsync::pixels::{FORMATS, crop_rgb};
 
 const SIZE: [u32; 2] = [1920, 1080];
@@ -116,6 +117,8 @@ fn face(name: &str) -> Face {
         track: 0,
         bbox: Rect::new(x, y, FACE, FACE),
         landmarks: std::array::from_fn(|k| [x + FACE * (k % 9) as f32 / 9.0, y + FACE * (k / 9) as f32 / 9.0]),
+        points: Arc::default(),
+        point_set: PointSet::Ibug68,
         confidence: 1.0,
         pose: Default::default(),
         crop_to_frame: Affine([scale[0], 0.0, x, 0.0, scale[1], y]),

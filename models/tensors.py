@@ -89,7 +89,7 @@ def picture(image, given, which, color):
 
 
 def tensor(given, content, image, reference, rows, time, rate, points):
-    """One input of a graph for one frame. content: {name: tensor}, what earlier graphs yielded."""
+    """One input of a graph for one frame. content: {name: tensor}, what earlier graphs yielded. points: in the numbering that the input asks for."""
     source = given["from"]
     if source == "features":
         window = sound.window_at(rows, time, rate, given["rows"], given.get("rate"), content["beyond"])
@@ -98,7 +98,7 @@ def tensor(given, content, image, reference, rows, time, rate, points):
     if source == "constant":
         return np.broadcast_to(np.float32(given["value"]), given.get("shape", [1])).copy()
     if source == "landmarks":
-        return points[None].astype(np.float32)
+        return points[given.get("select", slice(None))][None].astype(np.float32)
     parts = source if isinstance(source, list) else [source]
     return np.concatenate([
         content[part] if part in content else picture(reference if part == "reference" else image, given, part, content["color"])

@@ -19,6 +19,7 @@ use gst::prelude::*;
 
 use crate::geometry::{Affine, Point, Rect};
 use crate::model::Model;
+use crate::model::points::PointSet;
 
 /// Number of landmarks, in the order of the iBUG 300-W annotation.
 pub const LANDMARKS: usize = 68;
@@ -161,6 +162,10 @@ pub struct Face {
     pub bbox: Rect,
     /// Up to 100 ms old where facecrop's `region` is the crop and nothing is drawn by them.
     pub landmarks: [Point; LANDMARKS],
+    /// The landmark network's own points, as many as `point_set` has; none where that is iBUG's, which `landmarks` are.
+    pub points: Arc<[Point]>,
+    /// The numbering of `points`.
+    pub point_set: PointSet,
     /// 0..1
     pub confidence: f32,
     pub pose: Pose,
@@ -182,6 +187,7 @@ impl Face {
         for p in &mut face.landmarks {
             *p = scale.apply(*p);
         }
+        face.points = self.points.iter().map(|p| scale.apply(*p)).collect();
         face.crop_to_frame = self.crop_to_frame.then(&scale);
         face
     }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
+mod mesh;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

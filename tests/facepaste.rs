@@ -9,6 +9,7 @@ use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo, VideoMeta}
 use gstlipsync::face_meta::{Face, FaceMeta, Generated, InnerGrid, LANDMARKS, Pose, Reason, RgbImage, Values, Warp};
 use gstlipsync::geometry::{Affine, Rect};
 use gstlipsync::model::Model;
+use gstlipsync::model::points::PointSet;
 use gstlipsync::pixels::{FORMATS, crop_rgb};
 
 use super::common::init;
@@ -64,6 +65,8 @@ fn face(crop_to_frame: Affine, generated: Option<Generated>) -> Face {
         track: 1,
         bbox: Rect::new(10.0, 10.0, 50.0, 60.0),
         landmarks: [[30.0, 40.0]; LANDMARKS],
+        points: Arc::default(),
+        point_set: PointSet::Ibug68,
         confidence: 1.0,
         pose: Pose::default(),
         crop_to_frame,

@@ -12,6 +12,7 @@ use gst::prelude::*;
 use gstlipsync::face_meta::{Face, FaceMeta, Generated, LANDMARKS, Pose, RgbImage};
 use gstlipsync::geometry::{Affine, Rect};
 use gstlipsync::model::Model;
+use gstlipsync::model::points::PointSet;
 
 use crate::common::init;
 
@@ -74,6 +75,8 @@ impl Pipeline {
             track: 1,
             bbox: Rect::new(8.0, 8.0, 16.0, 16.0),
             landmarks,
+            points: Arc::default(),
+            point_set: PointSet::Ibug68,
             confidence: 1.0,
             pose: Pose::default(),
             crop_to_frame: Affine([1.0, 0.0, 8.0, 0.0, 1.0, 8.0]),

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use gstlipsync::face_meta::{Face, LANDMARKS};
+use gstlipsync::face_meta::Face;
 use gstlipsync::model::{find_folder, manifest};
 use gstlipsync::runtime::{self, Options, SharedSession, Tensor};
 
@@ -20,14 +20,21 @@ pub struct Network {
 }
 
 impl Network {
-    /// 68 landmarks, once per frame.
+    /// The landmark network that the model names, once per frame.
     fn landmarks(face: &Face) -> Result<Self, String> {
-        let file = find_folder("face_landmark_68").map_err(|e| e.to_string())?.join("face_landmark_68.onnx");
+        let name = face.model.manifest.facecrop.landmarks.as_deref().unwrap_or("face_landmark_68");
+        let file = find_folder(name).map_err(|e| e.to_string())?.join(format!("{name}.onnx"));
         let options = Options { device: "cpu".into(), threads: 1, ..Options::default() };
         let session = runtime::open(&file, &options).map_err(|e| e.to_string())?;
-        let pixels = face.crop.data.iter().map(|&v| f32::from(v)).cycle().take(3 * 112 * 112).collect();
-        let inputs = vec![("input".into(), Tensor::new([1, 3, 112, 112], pixels))];
-        Ok(Self { session, inputs, outputs: vec!["landmarks".into()] })
+        let (inputs, outputs) = {
+            let open = session.lock();
+            let input = open.inputs().first().ok_or("the landmark network takes nothing")?;
+            let shape: Vec<usize> = input.shape.iter().map(|axis| axis.unwrap_or(1)).collect();
+            let pixels = face.crop.data.iter().map(|&v| f32::from(v)).cycle().take(shape.iter().product()).collect();
+            let outputs = open.outputs().iter().map(|info| info.name.clone()).collect();
+            (vec![(input.name.clone(), Tensor::new(shape, pixels))], outputs)
+        };
+        Ok(Self { session, inputs, outputs })
     }
 
     /// The graph of the model that `face` was cut out for, once per `BATCH` frames.
@@ -45,9 +52,11 @@ impl Network {
                     let count = shape.iter().product();
                     (shape, (0..count).map(|k| (k as f32 * 0.37).sin()).collect())
                 }
-                manifest::Source::Landmarks => {
-                    let points = face.landmarks.map(|p| to_crop.apply(p)).map(|p| [p[0] / w as f32, p[1] / h as f32]);
-                    (vec![LANDMARKS, 2], points.as_flattened().to_vec())
+                manifest::Source::Landmarks(select) => {
+                    let all = if face.points.is_empty() { &face.landmarks[..] } else { &face.points };
+                    let points = select.indices.iter().filter_map(|&i| all.get(i)).map(|p| to_crop.apply(*p));
+                    let numbers = points.flat_map(|p| [p[0] / w as f32, p[1] / h as f32]).collect();
+                    (vec![select.indices.len(), 2], numbers)
                 }
                 manifest::Source::Pictures { pictures, .. } => {
                     let plane = |c: usize| face.crop.data.iter().skip(c).step_by(3).map(|&v| f32::from(v) / 255.0);

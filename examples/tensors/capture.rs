@@ -212,6 +212,9 @@ fn of_face(face: &Face) -> Vec<(&'static str, Array)> {
         ("landmarks", Array::floats([face.landmarks.len(), 2], face.landmarks.as_flattened().to_vec())),
         ("box", Array::floats([4], vec![face.bbox.x, face.bbox.y, face.bbox.w, face.bbox.h])),
     ];
+    if !face.points.is_empty() {
+        arrays.push(("points", Array::floats([face.points.len(), 2], face.points.as_flattened().to_vec())));
+    }
     if let Some(Generated::Image(image)) = &face.generated {
         arrays.push(("image", picture(image)));
     }

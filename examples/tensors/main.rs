@@ -17,6 +17,7 @@
 //! | `crop` | h, w, 3 | red, green, blue |
 //! | `crop-to-frame` | 2, 3 | from crop pixels to frame pixels; pixel (0, 0) has its centre at (0.5, 0.5) in both |
 //! | `landmarks`, `box` | 68, 2; 4 | frame pixels; in iBUG's numbering; left, top, width, height |
+//! | `points` | n, 2 | frame pixels; the landmark network's own, where it has others |
 //! | `image` | h, w, 3 | what an image model made; red, green, blue |
 //! | `frame-before`, `frame-after` | h, w, … | before and after facepaste; where a format has several planes, each: `…-0`, `…-1` |
 //!

@@ -9,7 +9,7 @@ use gst_video::prelude::*;
 
 use super::cut::CutDetector;
 use super::detector::{self, Detector};
-use super::landmarks::LandmarkNet;
+use super::landmarks::{self, LandmarkNet};
 use super::memory::{Memory, Seen};
 use super::rule::{Cutter, Place};
 use super::search::search;
@@ -18,8 +18,8 @@ use super::tracker::{Choice, Event, Tracker};
 use super::{FaceSelect, tracker};
 use crate::face_meta::{Face, RgbImage};
 use crate::geometry::Rect;
-use crate::model::Model;
 use crate::model::manifest::{CropRule, Interpolation};
+use crate::model::{self, Model};
 use crate::moment::Moment;
 use crate::pixels::{Kernel, resample};
 use crate::runtime::Cancel;
@@ -56,6 +56,9 @@ pub struct Config {
 /// Everything that is remembered from frame to frame.
 pub struct Analysis {
     net: LandmarkNet,
+    /// The detector's folder brings it: it stays, whatever a model wants.
+    fixed: bool,
+    cancel: Cancel,
     detector: Detector,
     cuts: CutDetector,
     tracker: Tracker,
@@ -74,14 +77,24 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// `detector`, `cancel`: see [`detector::open`]. The error is for the user.
+    /// `detector`, `cancel`: see [`detector::open`]. Where the detector's folder brings no landmark network this is the default's
+    /// until a model wants another. The error is for the user.
     pub fn open(detector: &str, cancel: &Cancel) -> Result<Self, String> {
-        detector::open(detector, cancel).map(|(detector, net)| Self::of(detector, net))
+        match detector::open(detector, cancel)? {
+            (detector, Some(net)) => Ok(Self { cancel: cancel.clone(), ..Self::of(detector, net) }),
+            (detector, None) => {
+                let net = LandmarkNet::open_default(cancel)?;
+                Ok(Self { fixed: false, cancel: cancel.clone(), ..Self::of(detector, net) })
+            }
+        }
     }
 
+    /// The landmark network is this one for all models.
     pub fn of(detector: Detector, net: LandmarkNet) -> Self {
         Self {
             net,
+            fixed: true,
+            cancel: Cancel::default(),
             detector,
             cuts: CutDetector::default(),
             tracker: Tracker::default(),
@@ -94,14 +107,40 @@ impl Analysis {
         }
     }
 
-    /// Whether the model's crops can be cut out with the landmarks that there are; the error is for the user.
-    pub fn check(&self, model: &Model) -> Result<(), String> {
-        self.cutter_for(model).map(drop)
-    }
-
-    fn cutter_for(&self, model: &Model) -> Result<Cutter, String> {
-        let file = model.folder.join("model.toml");
-        Cutter::new(&model.manifest.facecrop, self.net.points()).map_err(|e| format!("{}: {e}", file.display()))
+    /// Makes ready for the model's frames: opens the landmark network that it wants where that is another one, and sees whether
+    /// its crops can be cut out, and its graphs fed, with the landmarks that there are. The error is for the user; where the
+    /// wait for the network was given up it means nothing.
+    pub fn prepare(&mut self, model: &Arc<Model>) -> Result<(), String> {
+        if self.cutter.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, model)) {
+            return Ok(());
+        }
+        if !self.fixed {
+            let folder = landmarks::folder_for(model)?;
+            if !self.net.is_of(&folder) {
+                self.net = LandmarkNet::open_aside(&folder, &self.cancel)?;
+                // Points of another network are not followed by this one.
+                self.reset();
+            }
+        }
+        let fail = |what: String| format!("{}: {what}", model.folder.join(model::FILE).display());
+        let (crop, points) = (&model.manifest.facecrop, self.net.points());
+        let cutter = Cutter::new(crop, points).map_err(fail)?;
+        if let Some((input, wanted)) = model.manifest.own_points().find(|(_, wanted)| *wanted != points) {
+            let remedy = match self.fixed {
+                true => {
+                    "which the detector's folder brings; take a detector without landmarks of its own, or with such ones"
+                }
+                false => "name a folder with such a network by `landmarks` in [facecrop]",
+            };
+            return Err(fail(format!(
+                "input \"{input}\" takes points = \"{}\", but the landmark network in {} finds {}: {remedy}",
+                wanted.name(),
+                self.net.folder().display(),
+                points.name()
+            )));
+        }
+        self.cutter = Some((model.clone(), cutter));
+        Ok(())
     }
 
     /// What comes next has nothing to do with what came before.
@@ -133,9 +172,7 @@ impl Analysis {
         config: &Config,
         model: &Arc<Model>,
     ) -> Result<Vec<Face>, String> {
-        if self.cutter.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, model)) {
-            self.cutter = Some((model.clone(), self.cutter_for(model)?));
-        }
+        self.prepare(model)?;
         let known = moment.and_then(|moment| self.memory.recall(moment, config, model));
         if let (Some(known), Some((_, cutter))) = (known, &self.cutter) {
             return Ok(known.iter().map(|seen| again(seen, frame, cutter)).collect());
@@ -167,7 +204,7 @@ impl Analysis {
             trusted: region.is_some() && matches!(model.manifest.facecrop.rule, CropRule::Box { .. }),
         };
         let net = &mut self.net;
-        let measure: tracker::Measure<String> = &mut |p| net.run(frame, p).map_err(|e| e.to_string());
+        let measure: tracker::Measure<String> = &mut |p, last| net.run(frame, p, last).map_err(|e| e.to_string());
         self.unmeasured += dt;
         // Then they only tell whether the mouth is closed.
         if !choice.trusted || model.manifest.draws_by_landmarks() || self.unmeasured >= LOOK {
@@ -214,6 +251,7 @@ impl Analysis {
     ) -> Vec<Seen> {
         // `process` has just seen to it.
         let Some((_, cutter)) = &self.cutter else { return Vec::new() };
+        let set = self.net.points();
         let boxed = region.filter(|_| matches!(cutter.crop.rule, CropRule::Box { .. }));
         let faces = self.tracker.faces().filter_map(|track| {
             let bbox = boxed.unwrap_or_else(|| track.placement.bbox());
@@ -230,6 +268,8 @@ impl Analysis {
                 track: track.id,
                 bbox,
                 landmarks: track.points.ibug,
+                points: track.points.own.as_slice().into(),
+                point_set: set,
                 confidence: track.confidence,
                 pose: track.pose,
                 crop_to_frame,
@@ -269,4 +309,36 @@ fn square(r: &Rect) -> Rect {
     let [x, y] = r.center();
     let side = r.w.max(r.h);
     Rect::new(x - side / 2.0, y - side / 2.0, side, side)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facecrop::detector::SEETA;
+    use crate::model::points::PointSet;
+
+    /// The model in tests/models/flash, which asks for this landmark network.
+    fn model(landmarks: Option<&str>) -> Arc<Model> {
+        let flash = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash")).unwrap();
+        let mut model = Model { folder: flash.folder.clone(), manifest: flash.manifest.clone() };
+        model.manifest.facecrop.landmarks = landmarks.map(Into::into);
+        Arc::new(model)
+    }
+
+    #[test]
+    fn the_network_follows_the_model_and_can_be_given_up() {
+        let cancel = Cancel::default();
+        let mut analysis = Analysis::open(SEETA, &cancel).unwrap();
+        let (plain, mesh) = (model(None), model(Some("face_landmarks_478")));
+        analysis.prepare(&plain).unwrap();
+        assert_eq!(analysis.net.points(), PointSet::Ibug68);
+        cancel.flush_start();
+        assert!(analysis.prepare(&mesh).unwrap_err().contains("given up"));
+        assert_eq!(analysis.net.points(), PointSet::Ibug68);
+        cancel.flush_stop();
+        analysis.prepare(&mesh).unwrap();
+        assert_eq!(analysis.net.points(), PointSet::MediaPipe478);
+        analysis.prepare(&plain).unwrap();
+        assert_eq!(analysis.net.points(), PointSet::Ibug68);
+    }
 }

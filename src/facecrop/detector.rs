@@ -14,7 +14,6 @@ use super::seeta::Seeta;
 use super::shape::Placement;
 use crate::geometry::{Affine, Rect};
 use crate::model::find_folder;
-use crate::model::folder::{self, Fault};
 use crate::runtime::Cancel;
 
 /// What the property `detector` calls the folder `models/seetaface`.
@@ -30,28 +29,17 @@ pub enum Detector {
     Network(Box<Network>),
 }
 
-/// Opens what `spec` names: `seeta`, or a folder (name or path) with a `detector.toml`, a `landmarks.toml` or both. What the
-/// folder does not bring is the default's. `cancel` ends whatever is waited for. The error is for the user.
-pub fn open(spec: &str, cancel: &Cancel) -> Result<(Detector, LandmarkNet), String> {
+/// Opens what `spec` names: `seeta`, or a folder (name or path) with a `detector.toml`, a `landmarks.toml` or both. A detector
+/// that the folder does not bring is the default's; landmarks that it does not bring are `None`. `cancel` ends whatever is
+/// waited for. The error is for the user.
+pub fn open(spec: &str, cancel: &Cancel) -> Result<(Detector, Option<LandmarkNet>), String> {
     let named = |name: &str| find_folder(name).map_err(|e| format!("detector: {e}"));
     let folder = named(if spec == SEETA { SEETA_FOLDER } else { spec })?;
     let (own, recipe) = (folder.join(landmarks::FILE), recipe::read::<DetectorRecipe>(&folder, FILE)?);
     let net = match recipe.as_ref().and_then(|recipe| recipe.landmarks.as_deref()) {
-        // A path leads to a folder inside this one, or beside it.
-        Some(path) if path.contains('/') => {
-            let (root, name) = match (path.strip_prefix("../"), folder.canonicalize()) {
-                (Some(beside), Ok(real)) => (real.parent().unwrap_or(&real).to_path_buf(), beside),
-                _ => (folder.clone(), path),
-            };
-            match folder::inside(&root, name) {
-                Ok(path) => LandmarkNet::open(&path, cancel),
-                Err(Fault::Missing(_)) => LandmarkNet::open(&folder.join(path), cancel),
-                Err(fault) => Err(format!("{}: landmarks = \"{path}\": {fault}", folder.join(FILE).display())),
-            }
-        }
-        Some(name) => LandmarkNet::open(&named(name)?, cancel),
-        None if own.is_file() => LandmarkNet::open(&folder, cancel),
-        None if recipe.is_some() => LandmarkNet::open_default(cancel),
+        Some(name) => Some(LandmarkNet::open(&landmarks::folder_called(name, &folder, FILE)?, cancel)?),
+        None if own.is_file() => Some(LandmarkNet::open(&folder, cancel)?),
+        None if recipe.is_some() => None,
         None => {
             return Err(format!(
                 "detector \"{spec}\": {} holds neither a {FILE} nor a {}; set detector to \"{SEETA}\" or to a folder that does",
@@ -59,7 +47,7 @@ pub fn open(spec: &str, cancel: &Cancel) -> Result<(Detector, LandmarkNet), Stri
                 landmarks::FILE
             ));
         }
-    }?;
+    };
     let detector = match recipe {
         Some(recipe) => Detector::open(&folder, &recipe, cancel)?,
         None => {
@@ -89,7 +77,7 @@ pub struct Network {
 
 impl Network {
     fn open(file: &Path, recipe: &NetworkRecipe, cancel: &Cancel) -> Result<Self, String> {
-        Self::of(Graph::open(file, &recipe.picture, None, cancel)?, recipe)
+        Self::of(Graph::open(file, &recipe.picture, &[], cancel)?, recipe)
     }
 
     pub fn of(mut graph: Graph, recipe: &NetworkRecipe) -> Result<Self, String> {
@@ -228,6 +216,11 @@ mod tests {
                 "size = [112, 112]\npoints = \"wflw-98\"",
                 "points = \"wflw-98\": expected one output of 196 numbers, found landmarks (1, 136)",
             ),
+            (
+                "size = [112, 112]\noutput = \"landmarks\"\npresence = \"landmarks\"",
+                "presence = \"landmarks\": expected an output of one number, found landmarks (1, 136)",
+            ),
+            ("size = [112, 112]\ndimensions = 3", "expected one output of 204 numbers, found landmarks (1, 136)"),
             (
                 "size = [112, 112]\nlayout = \"heatmap\"",
                 "expected one output (1, 204, rows, columns), found landmarks (1, 136)",

@@ -40,9 +40,14 @@ const DETECTORS: [Recipe; 3] = [
     ),
 ];
 
-const NETWORKS: [Recipe; 3] = [
+const NETWORKS: [Recipe; 4] = [
     ("size = [16, 8]", &[("points", &[1, 136])]),
     ("size = [16, 8]\npoints = \"wflw-98\"", &[("points", &[0, 98, 2])]),
+    (
+        "size = [16, 8]\npoints = \"mediapipe-478\"\ndimensions = 3\nrange = [0, 256]\noutput = \"points\"\n\
+         presence = \"presence\"\naround = { points = 468, level = [33, 263], scale = 1.5 }",
+        &[("points", &[1, 1434]), ("presence", &[1, 1])],
+    ),
     ("size = [16, 8]\nlayout = \"heatmap\"\npoints = \"openseeface-66\"", &[("points", &[1, 198, 0, 0])]),
 ];
 
@@ -53,9 +58,14 @@ const RULES: [&str; 4] = [
     "rule = \"template\"\nmargin = 3\ntemplate = [[36, 3, 4], [45, 7, 4]]",
 ];
 
-fn graph(u: &mut Unstructured, picture: &Picture, outputs: &[Info]) -> Result<std::result::Result<Graph, String>> {
+fn graph(
+    u: &mut Unstructured,
+    picture: &Picture,
+    outputs: &[Info],
+    wanted: &[&str],
+) -> Result<std::result::Result<Graph, String>> {
     let session = Scripted::new(u, &[("in", &[1, 3, 8, 16])], outputs)?;
-    Ok(Graph::of(Arc::new(Mutex::new(session)), Path::new("x"), picture, None, &Cancel::default()))
+    Ok(Graph::of(Arc::new(Mutex::new(session)), Path::new("x"), picture, wanted, &Cancel::default()))
 }
 
 /// Faces are found, followed and cut out as the graphs answer.
@@ -63,10 +73,11 @@ pub fn faces(u: &mut Unstructured) -> Result<()> {
     let (text, outputs) = u.choose(&DETECTORS)?;
     let recipe: DetectorRecipe = toml::from_str(&format!("file = \"x\"\n{text}")).expect("checked by a plain test");
     let Some(recipe) = recipe.network else { return Ok(()) };
-    let detector = graph(u, &recipe.picture, outputs)?.and_then(|graph| Network::of(graph, &recipe));
+    let detector = graph(u, &recipe.picture, outputs, &[])?.and_then(|graph| Network::of(graph, &recipe));
     let (text, outputs) = u.choose(&NETWORKS)?;
     let recipe: LandmarksRecipe = toml::from_str(&format!("file = \"x\"\n{text}")).expect("checked by a plain test");
-    let net = graph(u, &recipe.picture, outputs)?.and_then(|graph| LandmarkNet::of(graph, recipe));
+    let wanted: Vec<&str> = recipe.output.iter().chain(&recipe.presence).map(|name| &**name).collect();
+    let net = graph(u, &recipe.picture, outputs, &wanted)?.and_then(|graph| LandmarkNet::of(graph, recipe));
     let (Ok(detector), Ok(net)) = (detector, net) else { return Ok(()) };
     let model = MODEL.replace("rule = \"box\"", u.choose(&RULES)?);
     let model = Model { folder: PathBuf::new(), manifest: toml::from_str(&model).expect("checked by a plain test") };
@@ -101,6 +112,8 @@ fn check(face: &Face) {
     assert_eq!((face.crop.width, face.crop.height, face.crop.data.len()), (16, 16, 768));
     assert!(face.crop_to_frame.invert().is_some(), "{:?}", face.crop_to_frame);
     assert!((0.0..=1.0).contains(&face.weight) && (0.0..=1.0).contains(&face.confidence));
+    assert!(face.points.is_empty() || face.points.len() == face.point_set.count());
+    assert!(face.points.iter().flatten().all(|v| v.is_finite()), "{:?}", face.points);
     assert!(face.landmarks.iter().flatten().all(|v| v.is_finite()), "{:?}", face.landmarks);
     let Rect { x, y, w, h } = face.bbox;
     assert!([x, y, w, h].iter().all(|v| v.is_finite()), "{:?}", face.bbox);

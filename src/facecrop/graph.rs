@@ -32,10 +32,11 @@ fn in_order<T>(color: Color, [first, second, third]: [T; 3]) -> [T; 3] {
 }
 
 impl Graph {
-    /// `output`: its name; by default all are asked for. `cancel` ends a run that is waited for. The error is for the user.
-    pub fn open(file: &Path, picture: &Picture, output: Option<&str>, cancel: &Cancel) -> Result<Self, String> {
+    /// `wanted`: the outputs' names; where it is empty all are asked for. `cancel` ends a run that is waited for. The error is
+    /// for the user.
+    pub fn open(file: &Path, picture: &Picture, wanted: &[&str], cancel: &Cancel) -> Result<Self, String> {
         let options = Options { device: "cpu".into(), threads: 1, ..Options::default() };
-        Self::of(runtime::open(file, &options).map_err(|e| e.to_string())?, file, picture, output, cancel)
+        Self::of(runtime::open(file, &options).map_err(|e| e.to_string())?, file, picture, wanted, cancel)
     }
 
     /// The session of what `file` holds is open already.
@@ -43,7 +44,7 @@ impl Graph {
         session: SharedSession,
         file: &Path,
         picture: &Picture,
-        output: Option<&str>,
+        wanted: &[&str],
         cancel: &Cancel,
     ) -> Result<Self, String> {
         let (width, height) = (picture.size.width, picture.size.height);
@@ -51,10 +52,9 @@ impl Graph {
         let (input, outputs) = {
             let session = session.lock();
             let list = |tensors: &[TensorInfo]| tensors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let wanted = [1, 3, height, width];
+            let axes = [1, 3, height, width];
             let fits = |info: &&TensorInfo| {
-                info.shape.len() == 4
-                    && info.shape.iter().zip(wanted).all(|(axis, n)| axis.is_none_or(|axis| axis == n))
+                info.shape.len() == 4 && info.shape.iter().zip(axes).all(|(axis, n)| axis.is_none_or(|axis| axis == n))
             };
             let input = match session.inputs() {
                 [input] => Some(input),
@@ -64,13 +64,10 @@ impl Graph {
                 fail(format!("expected one input (1, 3, {height}, {width}), found {}", list(session.inputs())))
             })?;
             let names: Vec<String> = session.outputs().iter().map(|info| info.name.clone()).collect();
-            let outputs = match output {
-                None => names,
-                Some(name) if names.iter().any(|known| known == name) => vec![name.to_owned()],
-                Some(name) => {
-                    return Err(fail(format!("expected an output \"{name}\", found {}", list(session.outputs()))));
-                }
-            };
+            if let Some(name) = wanted.iter().find(|name| names.iter().all(|known| known != *name)) {
+                return Err(fail(format!("expected an output \"{name}\", found {}", list(session.outputs()))));
+            }
+            let outputs = if wanted.is_empty() { names } else { wanted.iter().map(|&name| name.into()).collect() };
             (input.name.clone(), outputs)
         };
         let names = outputs.clone();

@@ -114,10 +114,10 @@ impl FaceCrop {
         let wrong = |e: String| gst::error_msg!(gst::LibraryError::Settings, ("{e}"));
         settings.config().map_err(wrong)?;
         let own = settings.model.as_deref().map(Model::open).transpose()?;
-        let analysis = Analysis::open(&settings.detector, &self.cancel)
+        let mut analysis = Analysis::open(&settings.detector, &self.cancel)
             .map_err(|e| gst::error_msg!(gst::ResourceError::NotFound, ("{e}")))?;
         if let Some(model) = &own {
-            analysis.check(model).map_err(wrong)?;
+            analysis.prepare(model).map_err(wrong)?;
         }
         self.model.lock().own = own;
         *self.analysis.lock() = Some(analysis);
@@ -219,7 +219,7 @@ pub(crate) fn properties() -> Vec<glib::ParamSpec> {
             .nick("Detector")
             .blurb(
                 "What finds new faces: seeta, or the name or path of a folder with a detector.toml, a landmarks.toml (what \
-                 marks their points) or both",
+                 marks their points; else the model says, else it is face_landmark_68) or both",
             )
             .default_value(SEETA)
             .mutable_ready()
@@ -404,11 +404,10 @@ impl BaseTransformImpl for FaceCrop {
         }
         // Ask again: the generator may be another one.
         self.model.lock().answered = None;
-        let checked = self.model().and_then(|model| match self.analysis.lock().as_ref() {
-            Some(analysis) => {
-                analysis.check(&model).map_err(|e| gst::error_msg!(gst::ResourceError::Settings, ("{e}")))
-            }
-            None => Ok(()),
+        let checked = self.model().and_then(|model| match self.analysis.lock().as_mut().map(|a| a.prepare(&model)) {
+            // Given up for a flush: the next frame tries again.
+            Some(Err(e)) if !self.cancel.is_cancelled() => Err(gst::error_msg!(gst::ResourceError::Settings, ("{e}"))),
+            _ => Ok(()),
         });
         checked.map_err(|e| {
             self.post_error_message(e);

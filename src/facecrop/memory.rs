@@ -13,8 +13,8 @@ use crate::face_meta::{Face, RgbImage};
 use crate::model::Model;
 use crate::moment::Moment;
 
-/// A face takes about 1 KiB; an hour of one has 90,000.
-const MOST_FACES: usize = 200_000;
+/// A face takes about 1 KiB, with the points of a mesh 5 KiB; an hour of one has 90,000.
+const MOST_BYTES: usize = 200 << 20;
 
 /// A face as it was found.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ pub struct Seen {
 pub struct Memory {
     about: Option<(u64, Config, Arc<Model>)>,
     frames: HashMap<u64, Vec<Seen>>,
-    faces: usize,
+    bytes: usize,
     nothing: Arc<RgbImage>,
 }
 
@@ -42,17 +42,18 @@ impl Memory {
         if !self.about.as_ref().is_some_and(same) {
             self.about = Some((moment.clip, *config, model.clone()));
             self.frames.clear();
-            self.faces = 0;
+            self.bytes = 0;
         }
         self.frames.get(&moment.frame).map(Vec::as_slice)
     }
 
     /// Keeps what was found in the frame of the last [`Self::recall`], which had nothing; the crops can be cut out again.
     pub fn keep(&mut self, moment: Moment, mut found: Vec<Seen>) {
-        if self.faces + found.len() > MOST_FACES {
+        let bytes: usize = found.iter().map(|seen| size_of::<Seen>() + size_of_val(&*seen.face.points)).sum();
+        if self.bytes + bytes > MOST_BYTES {
             return;
         }
-        self.faces += found.len();
+        self.bytes += bytes;
         for seen in found.iter_mut().filter(|seen| seen.place.is_some()) {
             seen.face.crop = self.nothing.clone();
         }

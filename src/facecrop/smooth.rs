@@ -57,7 +57,7 @@ pub fn cutoff(smoothing: f32) -> f32 {
     2.0 * (1.0 - smoothing) / smoothing
 }
 
-/// Smooths one face's landmarks.
+/// Smooths one face's landmarks: iBUG's and, by the same rule, the network's own.
 #[derive(Clone, Debug)]
 pub struct Smoother {
     placement: OneEuro<4>,

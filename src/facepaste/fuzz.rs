@@ -17,6 +17,7 @@ use crate::fuzzing::{Scripted, many, number, numbers};
 use crate::geometry::Rect;
 use crate::model::Model;
 use crate::model::manifest::{self, Detail, FacePaste};
+use crate::model::points::PointSet;
 use crate::pixels::GrayImage;
 use crate::pixels::fuzz::{Frame, map};
 use crate::runtime::Cancel;
@@ -33,6 +34,8 @@ fn face(u: &mut Unstructured) -> Result<Face> {
         track: 0,
         bbox: Rect::new(x, y, w, h),
         landmarks: std::array::from_fn(|i| if i % 2 == 0 { a } else { b }),
+        points: Arc::default(),
+        point_set: PointSet::Ibug68,
         confidence: number(u)?,
         pose: Default::default(),
         crop_to_frame: map(u)?,

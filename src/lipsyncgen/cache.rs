@@ -44,6 +44,7 @@ pub fn key(face: &FaceInput) -> u64 {
         points.iter().flatten().for_each(|value| value.to_bits().hash(hasher));
     };
     numbers(&face.landmarks, &mut hasher);
+    numbers(&face.points, &mut hasher);
     if let Some(memory) = &face.memory {
         picture(&memory.crop, &mut hasher);
         numbers(&memory.landmarks, &mut hasher);

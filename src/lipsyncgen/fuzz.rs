@@ -15,6 +15,7 @@ use crate::face_meta::{Generated, LANDMARKS, RgbImage};
 use crate::fuzzing::{Info, Scripted, many, numbers};
 use crate::model::Model;
 use crate::model::manifest::{End, Rows};
+use crate::model::points::PointSet;
 use crate::runtime::{Backend, Options, RuntimeError, SharedSession};
 
 /// Running time, ns.
@@ -273,7 +274,8 @@ fn face(u: &mut Unstructured, model: &Model) -> Result<FaceInput> {
     let rows = generator::windows(model).iter().map(|rows| many(u, rows.count as usize * 4)).collect::<Result<_>>()?;
     let landmarks = [numbers(u)?; LANDMARKS];
     let memory = u.arbitrary::<bool>()?.then_some(Recall { crop: remembered, landmarks, weight: 0.5 });
-    Ok(FaceInput { windows: Arc::new(rows), landmarks, crop, reference, memory })
+    let (points, point_set) = (Vec::new(), PointSet::Ibug68);
+    Ok(FaceInput { windows: Arc::new(rows), landmarks, points, point_set, crop, reference, memory })
 }
 
 /// Whatever graphs yield, what leaves the generator can be shown.

@@ -13,6 +13,7 @@ use super::tensors::{self, FaceInput, Sizes};
 use crate::face_meta::{Generated, LANDMARKS, RgbImage};
 use crate::model::Model;
 use crate::model::manifest::{Graph, Input, Output, Picture, Rows, Source};
+use crate::model::points::PointSet;
 use crate::runtime::{self, Options, RuntimeError, SharedSession, Tensor, TensorInfo};
 
 /// Graphs that are fixed to a larger batch would be fed copies of one face for the most part, …
@@ -162,6 +163,9 @@ impl Generator {
             *point = [0.2 + 0.6 * (i % 9) as f32 / 8.0, 0.2 + 0.6 * (i / 9) as f32 / 8.0];
         }
         let crop = Arc::new(RgbImage { width, height, data: vec![128; width * height * 3] });
+        // The numbering of the points that the graphs take.
+        let point_set = model.manifest.own_points().next().map_or(PointSet::Ibug68, |(_, set)| set);
+        let points = (0..point_set.count()).map(|i| landmarks[i % LANDMARKS]).collect();
         FaceInput {
             windows: windows(model)
                 .iter()
@@ -169,6 +173,8 @@ impl Generator {
                 .collect::<Vec<_>>()
                 .into(),
             landmarks,
+            points,
+            point_set,
             reference: crop.clone(),
             crop,
             memory: None,

@@ -119,6 +119,8 @@ fn face(grey: u8) -> FaceInput {
     FaceInput {
         windows: Arc::new(vec![vec![0.0; 8]]),
         landmarks: [[0.5; 2]; LANDMARKS],
+        points: Vec::new(),
+        point_set: PointSet::Ibug68,
         reference: Arc::new(RgbImage { width: 8, height: 8, data: vec![200; 192] }),
         crop,
         memory: None,

@@ -7,6 +7,7 @@ use super::memory::Recall;
 use crate::face_meta::{Face, Generated, InnerGrid, LANDMARKS, Patch, RgbImage, Values, Warp};
 use crate::geometry::Point;
 use crate::model::manifest::{Color, Mask, Normal, Output, Picture, Range, Round, Source};
+use crate::model::points::PointSet;
 use crate::runtime::Tensor;
 
 /// What one face of one frame gives to the graphs.
@@ -16,6 +17,9 @@ pub struct FaceInput {
     pub windows: Arc<Vec<Vec<f32>>>,
     /// x, y in fractions of the crop.
     pub landmarks: [[f32; 2]; LANDMARKS],
+    /// Likewise the landmark network's own, in this numbering.
+    pub points: Vec<[f32; 2]>,
+    pub point_set: PointSet,
     pub crop: Arc<RgbImage>,
     /// The first crop of the track.
     pub reference: Arc<RgbImage>,
@@ -31,7 +35,31 @@ impl FaceInput {
         reference: Arc<RgbImage>,
         memory: Option<Recall>,
     ) -> Option<Self> {
-        Some(Self { windows, landmarks: in_crop(face)?, crop: face.crop.clone(), reference, memory })
+        let fraction = crop_fractions(face)?;
+        Some(Self {
+            windows,
+            landmarks: face.landmarks.map(&fraction),
+            points: face.points.iter().copied().map(&fraction).collect(),
+            point_set: face.point_set,
+            crop: face.crop.clone(),
+            reference,
+            memory,
+        })
+    }
+
+    /// The landmarks in the numbering `wanted`. The error says that there are none.
+    fn landmarks(&self, wanted: PointSet) -> Result<&[[f32; 2]], String> {
+        match wanted {
+            PointSet::Ibug68 => Ok(&self.landmarks),
+            _ if wanted == self.point_set && self.points.len() == wanted.count() => Ok(&self.points),
+            _ => Err(format!(
+                "an input takes points = \"{}\", but the face was found with {} {}; name a landmark network that finds them by \
+                 `landmarks` in [facecrop]",
+                wanted.name(),
+                self.points.len().max(LANDMARKS),
+                self.point_set.name()
+            )),
+        }
     }
 
     /// What `picture` shows, before anything is masked.
@@ -46,12 +74,17 @@ impl FaceInput {
 
 /// The face's landmarks in fractions of its crop; `None` where the crop does not map onto the frame.
 pub fn in_crop(face: &Face) -> Option<[Point; LANDMARKS]> {
+    Some(face.landmarks.map(crop_fractions(face)?))
+}
+
+/// From frame pixels to fractions of the face's crop; `None` where the crop does not map onto the frame.
+fn crop_fractions(face: &Face) -> Option<impl Fn(Point) -> Point> {
     let to_crop = face.crop_to_frame.invert()?;
     let (w, h) = (face.crop.width as f32, face.crop.height as f32);
-    Some(face.landmarks.map(|p| {
+    Some(move |p| {
         let q = to_crop.apply(p);
         [q[0] / w, q[1] / h]
-    }))
+    })
 }
 
 /// Sizes that are the same for every face of a model.
@@ -70,7 +103,8 @@ pub fn input_shape(source: &Source, sizes: &Sizes) -> Option<Vec<Option<usize>>>
     match source {
         Source::Features { shape: Some(shape), .. } => per_face(shape),
         Source::Features { rows, layout, .. } => per_face(&layout.shape(rows.count as usize, sizes.row)),
-        Source::Landmarks | Source::MemoryLandmarks => per_face(&[LANDMARKS, 2]),
+        Source::Landmarks(select) => per_face(&[select.indices.len(), 2]),
+        Source::MemoryLandmarks => per_face(&[LANDMARKS, 2]),
         Source::MemoryWeight => per_face(&[1]),
         Source::Pictures { pictures, .. } => per_face(&[3 * pictures.len(), sizes.crop_height, sizes.crop_width]),
         Source::Constant { shape, .. } => Some(shape.iter().copied().map(Some).collect()),
@@ -101,7 +135,12 @@ pub fn input<'a>(
                 }
             }
         }
-        Source::Landmarks => data.extend(faces.iter().flat_map(|face| face.landmarks.iter().flatten())),
+        Source::Landmarks(select) => {
+            for face in faces {
+                let points = face.landmarks(select.points)?;
+                data.extend(select.indices.iter().flat_map(|&i| points[i]));
+            }
+        }
         Source::MemoryLandmarks => {
             for face in faces {
                 let points = face.memory.as_ref().map_or(&face.landmarks, |memory| &memory.landmarks);
@@ -320,6 +359,8 @@ mod tests {
         FaceInput {
             windows: Arc::new(vec![vec![1., 2., 3., 4., 5., 6.]]),
             landmarks: [[0.25, 0.5]; LANDMARKS],
+            points: (0..478).map(|i| [i as f32, 0.5]).collect(),
+            point_set: PointSet::MediaPipe478,
             crop: Arc::new(RgbImage { width: 2, height: 2, data: (0..12).map(|v| v * 20).collect() }),
             reference: Arc::new(RgbImage { width: 2, height: 2, data: vec![255; 12] }),
             memory: None,
@@ -387,6 +428,21 @@ mod tests {
         assert_eq!((&pictures.shape[..], &pictures.data[..12]), (&[2, 6, 2, 2][..], &pictures.data[12..24]));
         assert_eq!(pictures.data[24..36], pictures.data[..12]);
         close(&pictures.data[36..], &[1.0; 12]);
+    }
+
+    #[test]
+    fn landmarks_are_selected_in_the_order_of_the_manifest() {
+        let all = filled("from = \"landmarks\"\nlayout = \"npc\"");
+        assert_eq!((&all.shape[..], all.data[0]), (&[2, 68, 2][..], 0.25));
+        let lips = "from = \"landmarks\"\nlayout = \"npc\"\npoints = \"mediapipe-478\"\nselect = [61, 477, 61]";
+        let tensor = filled(lips);
+        assert_eq!(tensor.shape, [2, 3, 2]);
+        assert_eq!(tensor.data[6..], [61.0, 0.5, 477.0, 0.5, 61.0, 0.5]);
+        assert_eq!(filled(&lips.replace("select = [61, 477, 61]", "")).shape, [2, 478, 2]);
+        // A face that was found with other points.
+        let other = FaceInput { points: Vec::new(), point_set: PointSet::Ibug68, ..face() };
+        let error = input(&source(lips), 0, &SIZES, &[&other], |_| None).unwrap_err();
+        assert!(error.contains("mediapipe-478") && error.contains("found with 68 ibug-68"), "{error}");
     }
 
     #[test]

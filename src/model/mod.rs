@@ -29,7 +29,7 @@ use crate::pixels::GrayImage;
 pub const DEFAULT_MODEL: &str = "mouthwarp";
 
 /// The manifest's file in a model's folder.
-const FILE: &str = "model.toml";
+pub(crate) const FILE: &str = "model.toml";
 
 /// A model's folder and its checked manifest. The graphs are opened by the runtime, and shared there.
 #[derive(Debug, PartialEq)]

@@ -148,6 +148,19 @@ fn mistakes_name_the_key_and_the_line() {
             "shape = [3] holds 3",
             29,
         ),
+        (
+            "[lipsyncgen.output]",
+            "[[lipsyncgen.graph.input]]\nname = \"t\"\nfrom = \"landmarks\"\nlayout = \"npc\"\nselect = [0, 68]\n[lipsyncgen.output]",
+            "select of input \"t\": 68: expected 0 to 67 (points = \"ibug-68\")",
+            29,
+        ),
+        (
+            "[lipsyncgen.output]",
+            "[[lipsyncgen.graph.input]]\nname = \"t\"\nfrom = \"landmarks\"\nlayout = \"npc\"\nselect = []\n[lipsyncgen.output]",
+            "select of input \"t\" has 0 numbers, expected 1 to 1024",
+            29,
+        ),
+        ("from = \"features\"", "from = \"features\"\nselect = [1]", "`select` means nothing for input \"mel\"", 29),
         ("kind = \"image\"", "kind = \"picture\"", "picture", 41),
         ("round = \"truncate\"", "round = \"up\"", "up", 40),
         ("blend = \"hard\"", "blend = \"soft\"", "soft", 47),
@@ -391,6 +404,22 @@ fn inputs_that_take_too_much_or_another_shape_are_named() {
         let error = check(right, wrong).unwrap_err();
         assert!(error.contains(words), "{error}");
     }
+    let points = |name: &str, set: &str| {
+        format!(
+            "[[lipsyncgen.graph.input]]\nname = \"{name}\"\nfrom = \"landmarks\"\nlayout = \"npc\"\npoints = \"{set}\"\n\
+             select = [1, 1]\n"
+        )
+    };
+    let with = |sets: [&str; 2]| format!("{}{}[lipsyncgen.output]", points("a", sets[0]), points("b", sets[1]));
+    let output = "[lipsyncgen.output]";
+    for same in [["ibug-68", "mediapipe-478"], ["mediapipe-478", "mediapipe-478"]] {
+        assert_eq!(check(output, &with(same)), Ok(()));
+    }
+    let error = check(output, &with(["wflw-98", "mediapipe-478"])).unwrap_err();
+    assert!(
+        error.contains("input \"b\" takes points = \"mediapipe-478\", but input \"a\" takes \"wflw-98\""),
+        "{error}"
+    );
     let mut manifest = toml::from_str::<Manifest>(&WAV2LIP.replace("count = 16", "count = 33")).unwrap();
     manifest.audiofeatures = section(&ENCODER.replace("width = 1024", "width = 1048576")).unwrap();
     let error = manifest.check().unwrap_err();

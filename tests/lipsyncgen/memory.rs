@@ -65,6 +65,8 @@ fn face(test: &Pipeline, gap: f32, grey: u8, weight: f32) -> Face {
         track: 1,
         bbox: Rect::new(0.0, 0.0, 32.0, 32.0),
         landmarks: points.map(|[x, y]| [x / 2.0, y / 2.0]),
+        points: Arc::default(),
+        point_set: PointSet::Ibug68,
         confidence: 1.0,
         pose: Pose::default(),
         crop_to_frame: Affine([0.5, 0.0, 0.0, 0.0, 0.5, 0.0]),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::super::points::{Between, PointSet};
-use super::super::values::{Checked, Length, Size};
+use super::super::values::{Checked, Length, Name, Size};
 use super::Color;
 use super::expression::{Expression, SIDES};
 use crate::geometry::Point;
@@ -25,6 +25,9 @@ pub struct FaceCrop {
     pub color: Color,
     /// Which numbers the rule's landmarks have.
     pub points: PointSet,
+    /// The folder whose landmark network the model wants (a name, or a path with a "/" in it that leads into the model's folder
+    /// or beside it); `None` is the default's. A detector's folder that brings landmarks of its own overrules it.
+    pub landmarks: Option<Name>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -100,8 +103,8 @@ impl FaceCrop {
     }
 }
 
-/// Larger than any set's.
-type Index = Checked<u32, 0, 109>;
+/// The largest of any set.
+type Index = Checked<u32, 0, 477>;
 
 type Pixels = Checked<f64, -4096, 4096>;
 
@@ -128,6 +131,7 @@ struct RawFaceCrop {
     color: Color,
     #[serde(default)]
     points: PointSet,
+    landmarks: Option<Name>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]
@@ -224,7 +228,8 @@ impl TryFrom<RawFaceCrop> for FaceCrop {
             }
         };
         let margin = raw.margin.map_or(0, |m| m.0 as usize);
-        Ok(Self { size: raw.size, margin, rule, interpolation: raw.interpolation, color: raw.color, points: set })
+        let RawFaceCrop { size, interpolation, color, landmarks, .. } = raw;
+        Ok(Self { size, margin, rule, interpolation, color, points: set, landmarks })
     }
 }
 

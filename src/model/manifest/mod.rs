@@ -17,6 +17,7 @@ pub use self::expression::{Expression, Values};
 pub use self::facecrop::*;
 pub use self::facepaste::*;
 pub use self::lipsyncgen::*;
+use super::points::PointSet;
 pub use super::values::{Area, Range};
 use super::values::{Checked, Name};
 
@@ -45,18 +46,39 @@ impl Manifest {
     /// What no section can know of itself: whether it fits the others. The error names the key that does not.
     pub fn check(&self) -> Result<(), String> {
         self.lipsyncgen.check(&self.audiofeatures, self.facecrop.size)?;
+        let mut own = self.own_points();
+        if let Some((first, set)) = own.next()
+            && let Some((other, another)) = own.find(|(_, another)| *another != set)
+        {
+            return Err(format!(
+                "input \"{other}\" takes points = \"{}\", but input \"{first}\" takes \"{}\": a face has those of one network",
+                another.name(),
+                set.name()
+            ));
+        }
         self.facepaste.check(&self.lipsyncgen.output)
     }
 
     /// Whether a picture is made or pasted by the face's landmarks.
     pub fn draws_by_landmarks(&self) -> bool {
-        let mut inputs = self.lipsyncgen.graph.iter().flat_map(|graph| &graph.input);
-        inputs.any(|input| match &input.source {
+        self.inputs().any(|input| match &input.source {
             // What is worth remembering is judged by them.
-            Source::Landmarks | Source::MemoryLandmarks | Source::MemoryWeight => true,
+            Source::Landmarks(_) | Source::MemoryLandmarks | Source::MemoryWeight => true,
             Source::Pictures { pictures, .. } => pictures.contains(&Picture::Memory),
             _ => false,
         }) || matches!(self.facepaste.blend, Some(Blend::Hull { .. }))
+    }
+
+    /// The inputs that take landmarks in another numbering than iBUG's, and in which.
+    pub fn own_points(&self) -> impl Iterator<Item = (&str, PointSet)> {
+        self.inputs().filter_map(|input| match &input.source {
+            Source::Landmarks(select) if select.points != PointSet::Ibug68 => Some((&*input.name, select.points)),
+            _ => None,
+        })
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = &Input> {
+        self.lipsyncgen.graph.iter().flat_map(|graph| &graph.input)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::super::super::points::PointSet;
 use super::super::super::values::{Checked, Name, OneOrMany, Range, Size};
 use super::{AudioFeatures, MAX_NUMBERS};
 use crate::face_meta::LANDMARKS;
@@ -19,8 +20,8 @@ pub struct Input {
 pub enum Source {
     /// Rows of features around the frame's time. `shape` are the axes after the batch where the layout's are not meant.
     Features { rows: Rows, layout: FeatureLayout, shape: Option<Vec<usize>> },
-    /// (N, 68, 2) landmarks in crop fractions.
-    Landmarks,
+    /// (N, points, 2) landmarks in crop fractions.
+    Landmarks(Select),
     /// (N, 68, 2) landmarks of what [`Picture::Memory`] shows, in fractions of that crop; where nothing is remembered, those of
     /// the present one.
     MemoryLandmarks,
@@ -49,6 +50,17 @@ pub enum Picture {
     /// [`Source::MemoryWeight`].
     Memory,
 }
+
+/// Which landmarks, in which order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Select {
+    pub points: PointSet,
+    /// Numbers in `points`; the same one may come twice.
+    pub indices: Vec<usize>,
+}
+
+/// An input takes so many landmarks at most: more than any set has.
+const MAX_SELECT: usize = 1024;
 
 /// Which rows belong to a frame: `count` rows, the first one `before` rows ahead of the frame's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +122,8 @@ impl Input {
                 }
                 count * row
             }
-            Source::Landmarks | Source::MemoryLandmarks => LANDMARKS * 2,
+            Source::Landmarks(select) => select.indices.len() * 2,
+            Source::MemoryLandmarks => LANDMARKS * 2,
             Source::MemoryWeight => 1,
             Source::Pictures { pictures, .. } => 3 * pictures.len() * crop.width * crop.height,
             Source::Constant { value, .. } => value.len(),
@@ -196,6 +209,8 @@ struct RawInput {
     mean: Option<[f32; 3]>,
     std: Option<[f32; 3]>,
     value: Option<Value>,
+    points: Option<PointSet>,
+    select: Option<Vec<Checked<u32, 0, 1023>>>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -233,6 +248,8 @@ enum Key {
     Mean,
     Std,
     Value,
+    Points,
+    Select,
 }
 
 impl RawInput {
@@ -248,6 +265,8 @@ impl RawInput {
             ("mean", Key::Mean, self.mean.is_some()),
             ("std", Key::Std, self.std.is_some()),
             ("value", Key::Value, self.value.is_some()),
+            ("points", Key::Points, self.points.is_some()),
+            ("select", Key::Select, self.select.is_some()),
         ];
         match keys.iter().find(|(_, key, given)| *given && !known.contains(key)) {
             Some((key, ..)) => {
@@ -278,12 +297,40 @@ impl RawInput {
         Ok(Source::Features { rows, layout, shape: self.shape.as_deref().map(numbers) })
     }
 
-    fn landmarks(&self, source: Source) -> Result<Source, String> {
+    fn memory_landmarks(&self) -> Result<Source, String> {
         self.allow(&[Key::Layout])?;
+        self.points_layout().map(|()| Source::MemoryLandmarks)
+    }
+
+    /// The only layout of points.
+    fn points_layout(&self) -> Result<(), String> {
         match self.layout("\"npc\"")? {
-            "npc" => Ok(source),
+            "npc" => Ok(()),
             layout => Err(format!("layout = \"{layout}\" of input \"{}\": expected \"npc\"", &*self.name)),
         }
+    }
+
+    fn landmarks(&self) -> Result<Source, String> {
+        self.allow(&[Key::Layout, Key::Points, Key::Select])?;
+        self.points_layout()?;
+        let name = &*self.name;
+        let points = self.points.unwrap_or_default();
+        let count = points.count();
+        let Some(select) = &self.select else {
+            return Ok(Source::Landmarks(Select { points, indices: (0..count).collect() }));
+        };
+        if select.is_empty() || select.len() > MAX_SELECT {
+            return Err(format!("select of input \"{name}\" has {} numbers, expected 1 to {MAX_SELECT}", select.len()));
+        }
+        if let Some(beyond) = select.iter().find(|index| index.0 as usize >= count) {
+            return Err(format!(
+                "select of input \"{name}\": {}: expected 0 to {} (points = \"{}\")",
+                beyond.0,
+                count - 1,
+                points.name()
+            ));
+        }
+        Ok(Source::Landmarks(Select { points, indices: select.iter().map(|index| index.0 as usize).collect() }))
     }
 
     fn constant(&self) -> Result<Source, String> {
@@ -372,8 +419,8 @@ impl TryFrom<RawInput> for Input {
         let source = match from.as_slice() {
             [] => return Err(format!("from of input \"{}\" is an empty list", &*raw.name)),
             ["features"] => raw.features()?,
-            ["landmarks"] => raw.landmarks(Source::Landmarks)?,
-            ["memory-landmarks"] => raw.landmarks(Source::MemoryLandmarks)?,
+            ["landmarks"] => raw.landmarks()?,
+            ["memory-landmarks"] => raw.memory_landmarks()?,
             ["memory-weight"] => {
                 raw.allow(&[])?;
                 Source::MemoryWeight

@@ -3,16 +3,16 @@
 //!
 //! As with a model's manifest, every key is checked: a mistake names the file, the line and what was expected.
 
+mod landmarks;
+
 use std::path::{Path, PathBuf};
 
+pub use landmarks::{Around, LandmarksRecipe, Layout};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error};
 
-use super::shape::CROP_SIDE;
-use crate::face_meta::LANDMARKS;
 use crate::model::folder::{self, Fault};
 use crate::model::manifest::Color;
-use crate::model::points::{Between, PointSet};
 use crate::model::values::{Checked, Fraction, Name, Size};
 
 /// More boxes than this are looked at by no network: SCRFD looks at 16,800.
@@ -290,123 +290,6 @@ impl TryFrom<RawDetector> for DetectorRecipe {
     }
 }
 
-/// `landmarks.toml`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(try_from = "RawLandmarks")]
-pub struct LandmarksRecipe {
-    /// Inside the folder.
-    pub file: Name,
-    pub points: PointSet,
-    /// Where each of iBUG's 68 lies among the network's points.
-    pub ibug: [Between; LANDMARKS],
-    pub picture: Picture,
-    /// Side of the square that the network sees, in widths of the face (its jaw line).
-    pub scale: f32,
-    /// By how much its centre lies beside that of the landmarks' bounding box, in the same widths and the face's own axes.
-    pub shift: [f32; 2],
-    pub layout: Layout,
-    /// The output's name; by default there is only one.
-    pub output: Option<Name>,
-}
-
-/// What the network answers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Layout {
-    /// x0, y0, x1, y1, …, from the first number at the crop's left and upper side to the second at the right and lower.
-    Coordinates([f32; 2]),
-    /// OpenSeeFace's: a heat map per point, then for each its offset down, then for each its offset across.
-    Heatmap,
-}
-
-#[derive(Clone, Copy, Deserialize, Default, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-enum LayoutName {
-    #[default]
-    Coordinates,
-    Heatmap,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawLandmarks {
-    file: Name,
-    #[serde(default, rename = "title")]
-    _title: String,
-    #[serde(default, rename = "licence")]
-    _licence: String,
-    #[serde(default, rename = "url")]
-    _url: String,
-    #[serde(default)]
-    points: PointSet,
-    ibug: Option<Vec<Checked<u32, 0, 1023>>>,
-    size: Size,
-    color: Option<Color>,
-    mean: Option<Triple>,
-    std: Option<Triple>,
-    scale: Option<Checked<f64, 0, 10>>,
-    shift: Option<[Checked<f64, -10, 10>; 2]>,
-    #[serde(default)]
-    layout: LayoutName,
-    range: Option<[Checked<f64, -4096, 4096>; 2]>,
-    output: Option<Name>,
-}
-
-impl TryFrom<RawLandmarks> for LandmarksRecipe {
-    type Error = String;
-
-    fn try_from(raw: RawLandmarks) -> Result<Self, String> {
-        let (set, count) = (raw.points, raw.points.count());
-        let ibug = match raw.ibug {
-            Some(list) => {
-                if let Some(beyond) = list.iter().find(|i| i.0 as usize >= count) {
-                    return Err(format!(
-                        "`ibug`: {}: expected 0 to {} (points = \"{}\")",
-                        beyond.0,
-                        count - 1,
-                        set.name()
-                    ));
-                }
-                let list: Vec<Between> = list.iter().map(|i| [i.0 as usize; 2]).collect();
-                list.try_into().map_err(|list: Vec<Between>| {
-                    format!("`ibug`: expected {LANDMARKS} numbers, one for each of iBUG's points, found {}", list.len())
-                })?
-            }
-            None => set.ibug().ok_or_else(|| {
-                format!(
-                    "points = \"{}\" needs `ibug`: the numbers that iBUG's {LANDMARKS} points have there",
-                    set.name()
-                )
-            })?,
-        };
-        let layout = match (raw.layout, raw.range) {
-            (LayoutName::Heatmap, Some(_)) => return Err("`range` belongs to layout = \"coordinates\"".into()),
-            (LayoutName::Heatmap, None) => Layout::Heatmap,
-            (LayoutName::Coordinates, range) => {
-                let range = range.map_or([0.0, 1.0], |v| v.map(|v| v.0 as f32));
-                if range[0] >= range[1] {
-                    return Err(format!("`range`: expected [low, high], found [{}, {}]", range[0], range[1]));
-                }
-                Layout::Coordinates(range)
-            }
-        };
-        let scale = raw.scale.map_or(CROP_SIDE, |v| v.0 as f32);
-        if scale <= 0.0 {
-            return Err("`scale`: expected a number above 0".into());
-        }
-        let default = Picture { size: raw.size, color: Color::Rgb, mean: [0.0; 3], std: [1.0; 3] };
-        Ok(Self {
-            file: raw.file,
-            points: set,
-            ibug,
-            picture: picture(Some(raw.size), raw.color, raw.mean, raw.std, default)?,
-            scale,
-            shift: raw.shift.map_or([0.0; 2], |v| v.map(|v| v.0 as f32)),
-            layout,
-            output: raw.output,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -458,22 +341,6 @@ mod tests {
             ),
         ] {
             let error = toml::from_str::<DetectorRecipe>(&format!("file = \"x\"\n{text}")).expect_err(text).to_string();
-            assert!(words.iter().all(|w| error.contains(w)), "{text}: {error}");
-        }
-        for (text, words) in [
-            ("size = 112", &["line 2", "expected"][..]),
-            ("size = [112, 112]\npoints = \"pfld-110\"", &["points = \"pfld-110\" needs `ibug`"]),
-            ("size = [112, 112]\nibug = [1, 2]", &["`ibug`: expected 68 numbers", "found 2"]),
-            ("size = [112, 112]\nibug = [68]", &["`ibug`: 68: expected 0 to 67 (points = \"ibug-68\")"]),
-            (
-                "size = [112, 112]\nlayout = \"heatmap\"\nrange = [0, 1]",
-                &["`range` belongs to layout = \"coordinates\""],
-            ),
-            ("size = [112, 112]\nrange = [1, 0]", &["`range`: expected [low, high], found [1, 0]"]),
-            ("size = [112, 112]\nscale = 0", &["`scale`: expected a number above 0"]),
-        ] {
-            let error =
-                toml::from_str::<LandmarksRecipe>(&format!("file = \"x\"\n{text}")).expect_err(text).to_string();
             assert!(words.iter().all(|w| error.contains(w)), "{text}: {error}");
         }
     }
