@@ -144,8 +144,20 @@ impl Cells {
     }
 
     /// The grid points at the corners of cells that change, and those between them.
-    pub fn points(&self) -> Range<usize> {
+    fn points(&self) -> Range<usize> {
         self.rows.start * self.width..(self.rows.end + 1) * self.width
+    }
+
+    /// The rows that have a cell where something may show between the lips; none where they are closed.
+    pub fn open_rows(&self) -> Range<usize> {
+        let start = self.rows.start * self.width;
+        let all = self.contents.get(start..self.rows.end * self.width).unwrap_or_default();
+        let open = |content: &Content| *content == Content::Both;
+        let row = |at: usize| (start + at) / self.width;
+        match (all.iter().position(open), all.iter().rposition(open)) {
+            (Some(first), Some(last)) => row(first)..row(last) + 1,
+            _ => 0..0,
+        }
     }
 
     /// The smallest rectangle around the cells that change, in crop fractions: left, top, right, bottom.

@@ -31,7 +31,7 @@ impl Inside {
     pub fn of(warp: &Warp, cells: &Cells, color: &ColorMap) -> Self {
         let Some(grid) = warp.inner_grid else {
             let size = [warp.width, warp.height];
-            return Self { knots: knots(warp, size, cells.points(), color), own: None };
+            return Self { knots: knots(warp, size, cells.open_rows(), color), own: None };
         };
         let InnerGrid { width, height, area: [left, top, right, bottom] } = grid;
         let last = [width - 1, height - 1].map(|cells| cells as f32);
@@ -40,12 +40,12 @@ impl Inside {
         let scale = [0, 1].map(|axis| per_fraction[axis] / cells_across[axis]);
         let shift = [-left * per_fraction[0], -top * per_fraction[1]];
         // The rows that pixels may lie in, and one more on either side, for rounding. Casting saturates.
-        let [_, above, _, below] = cells.part();
-        let [first, end] = [above * per_fraction[1] + shift[1] - 1.0, below * per_fraction[1] + shift[1] + 2.0];
-        let start = (first as usize).min(height - 1);
-        let rows = start..(end as usize).clamp(start, height - 1);
-        let points = if rows.is_empty() { 0..0 } else { rows.start * width..(rows.end + 1) * width };
-        let knots = knots(warp, [width, height], points, color);
+        let open = cells.open_rows();
+        let [first, end] = [open.start, open.end].map(|row| row as f32 * scale[1] + shift[1]);
+        let start = ((first - 1.0) as usize).min(height - 1);
+        let end = if open.is_empty() { start } else { ((end + 2.0) as usize).clamp(start, height - 1) };
+        let rows = start..end;
+        let knots = knots(warp, [width, height], rows.clone(), color);
         Self { knots, own: Some(Own { scale, shift, last, rows }) }
     }
 
@@ -77,9 +77,10 @@ impl Own {
     }
 }
 
-/// The knots `points` of the inside's grid, which is `size` points across and down.
-fn knots(warp: &Warp, [width, height]: [usize; 2], points: Range<usize>, color: &ColorMap) -> Knots {
+/// The knots around the rows of cells `rows` of the inside's grid, which is so many points across and down.
+fn knots(warp: &Warp, [width, height]: [usize; 2], rows: Range<usize>, color: &ColorMap) -> Knots {
     let count = width * height;
+    let points = if rows.is_empty() { 0..0 } else { rows.start * width..(rows.end + 1) * width };
     let black = color.from_rgb([0.0; 3]);
     let knot = |k: usize| {
         let [r, g, b, alpha] = std::array::from_fn(|n| warp.inner[n * count + k].clamp(0.0, 1.0));
