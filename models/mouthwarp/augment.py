@@ -5,7 +5,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import uniform_filter1d
 
-from features import SAMPLE_RATE, log_mel
+from features import SAMPLE_RATE
 
 SPEECH_RMS = 0.07  # -23 dBFS, before the gain
 
@@ -134,17 +134,12 @@ def equalise(sound, rng):
 
 
 def degrade(sound, rng, noises):
-    """Features of the sound as it might come from a file."""
+    """The sound as it might come from a file."""
     sound = sound / (np.sqrt(np.mean(sound**2)) + 1e-9) * SPEECH_RMS
-    if noises:
-        for change, how_often in ((effort, 0.6), (stress, 0.6), (room, 0.5), (equalise, 0.7)):
-            if rng.random() < how_often:
-                sound = change(sound, rng)
-        sound = sound / (np.sqrt(np.mean(sound**2)) + 1e-9) * SPEECH_RMS
-        if rng.random() < 0.8:
-            sound = sound + noises.take(len(sound), rng) * SPEECH_RMS * 10 ** (-rng.uniform(6, 60) / 20)
-        sound = np.clip(sound * 10 ** (rng.uniform(-20, 16) / 20), -1, 1)
-    rows = log_mel(np.round(sound * 32767) / 32767)
-    if noises and rng.random() < 0.3:  # codecs leave out what the louder bands mask
-        rows = np.maximum(rows, rows.max(1, keepdims=True) - rng.uniform(2.5, 5))
-    return rows
+    for change, how_often in ((effort, 0.5), (stress, 0.5), (room, 0.45), (equalise, 0.6)):
+        if rng.random() < how_often:
+            sound = change(sound, rng)
+    sound = sound / (np.sqrt(np.mean(sound**2)) + 1e-9) * SPEECH_RMS
+    if rng.random() < 0.75:
+        sound = sound + noises.take(len(sound), rng) * SPEECH_RMS * 10 ** (-rng.uniform(8, 60) / 20)
+    return np.clip(sound * 10 ** (rng.uniform(-18, 14) / 20), -1, 1)

@@ -3,8 +3,8 @@
 How well the mouth in a finished video follows the voice, seen by a landmark network that had no part in making it: OpenSeeFace's lm_model0 or a later
 one with its 66 points (BSD-2, github.com/emilianavt/OpenSeeFace). The project's own networks only say where the face is.
 
-Opening = gap between the inner lips, across the mouth, in distances of the outer corners of the eyes. Printed: its correlation with predict.py's jaw and
-with what of the jaw opens the lips, jaw * (1 - closure), at no shift; the shift at which the correlation is best, in frames, > 0 if the picture is late;
+Opening = gap between the inner lips, across the mouth, in distances of the outer corners of the eyes. Printed: its correlation with predict.py's opening and
+with what of it is shown, opening * (1 - closure), at no shift; the shift at which the correlation is best, in frames, > 0 if the picture is late;
 opening at rest (5 %) and wide (95 %); the face's width in pixels; the share of frames with a face. With --source also the correlation with the mouth of
 the source, frame by frame, which would best be 0, and how far that moves (standard deviation). --box says
 where the face is in the first frame, if there are several. --frames writes every 10th frame with the points.
@@ -120,9 +120,9 @@ def main():
     seen, width, fps = watch(args.video, net, finder, args.box, args.frames)
     pose = poses(args.voice)
     said, times = np.arange(len(pose)) / MANIFEST["fps"], np.arange(len(seen)) / fps
-    jaw, open_ = (np.interp(times, said, w) for w in (pose[:, 0], pose[:, 0] * (1 - pose[:, 2])))
+    jaw, open_ = (np.interp(times, said, w) for w in (pose[:, 0], pose[:, 0] * (1 - pose[:, 4])))
     low, high = np.nanpercentile(seen, [5, 95])
-    text = f"r jaw {correlation(seen, jaw):.3f}  r opening {correlation(seen, open_):.3f}  lag {lag(seen, open_):+.2f}  "
+    text = f"r ear {correlation(seen, jaw):.3f}  r opening {correlation(seen, open_):.3f}  lag {lag(seen, open_):+.2f}  "
     text += f"open {low:.3f}..{high:.3f}  face {width:.0f} px  seen {np.isfinite(seen).mean():.1%}"
     if args.source:
         own = watch(args.source, net, finder, args.box)[0]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
-"""usage: predict.py WAV      prints what mouthwarp.onnx makes of a sound: time, jaw, spread, closure, at the model's frame rate."""
+"""usage: predict.py WAV      prints what ear.onnx makes of a sound, at the model's frame rate: time, opening and spread of the mouth in distances of the
+outer corners of the eyes (spread: from this person's mean width), closure 0..1. What is seen of the opening is opening · (1 − closure)."""
 
 import sys
 
@@ -7,7 +8,10 @@ import numpy as np
 import onnxruntime
 from scipy.io import wavfile
 
-from features import HERE, MANIFEST, log_mel, resample, windows
+from features import HERE, MANIFEST, hear, resample, windows
+from network import BEFORE, EMPHASIS, PRESSED
+
+CPU = ["CPUExecutionProvider"]
 
 
 def read_wav(path):
@@ -21,22 +25,28 @@ def read_wav(path):
     return resample(sound, rate)
 
 
-def poses(path, session=None):
-    """(frames, 3) for a sound file. Landmarks and face do not matter to the pose."""
-    session = session or onnxruntime.InferenceSession(HERE / "mouthwarp.onnx", providers=["CPUExecutionProvider"])
-    rows = windows(log_mel(read_wav(path)))
-    width, height = MANIFEST["facecrop"]["size"]
-    landmarks = np.random.default_rng(0).random((8, 68, 2), np.float32)
-    face = np.zeros((8, 3, height, width), np.float32)
-    out = []
-    for i in range(0, len(rows), 8):
-        n = len(rows[i : i + 8])
-        out += session.run(["pose"], {"features": rows[i : i + 8], "landmarks": landmarks[:n], "face": face[:n]})
-    return np.concatenate(out)
+def ear(path=HERE / "ear.onnx"):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # a step is too short to share
+    return onnxruntime.InferenceSession(path, options, providers=CPU)
+
+
+def poses_of(sound, session=None, fps=MANIFEST["fps"]):
+    """(frames, 5) for samples: what frames of a video of that rate would show; network.py's frame_pose in numpy."""
+    rows = windows(hear(sound, session or ear()), fps)
+    pose = rows[:, -1].copy()
+    pose[:, 0] = (EMPHASIS * ((1 - BEFORE) * pose[:, 0] + BEFORE * rows[:, 0, 0])).clip(0)
+    pose[:, 4] = (pose[:, 4] * PRESSED[0] - PRESSED[1]).clip(0, 1)
+    return pose
+
+
+def poses(path, session=None, fps=MANIFEST["fps"]):
+    """(frames, 5) for a sound file."""
+    return poses_of(read_wav(path), session, fps)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    for frame, (jaw, spread, closure) in enumerate(poses(sys.argv[1])):
-        print(f"{frame / MANIFEST['fps']:7.2f}  {jaw:5.2f}  {spread:5.2f}  {closure:5.2f}")
+    for frame, (opening, spread, _, _, closure) in enumerate(poses(sys.argv[1])):
+        print(f"{frame / MANIFEST['fps']:7.2f}  {opening:6.4f}  {spread:7.4f}  {closure:5.2f}")

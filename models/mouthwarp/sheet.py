@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""usage: sheet.py OUT.png PICTURE_OR_VIDEO[@FRAME]... [--box X,Y,W,H]
-Draws a row for each picture: as it is, closed, /m/, /i/, /e/, /a/, /o/, /u/, pasted at full resolution. The face is found by OpenCV's Haar
-cascade, or lies in --box. Needs ../face_landmark_68.
+"""usage: sheet.py OUT.png PICTURE_OR_VIDEO[@FRAME[+MEMORY]]... [--box X,Y,W,H]
+Draws a row for each picture: as it is, closed, /m/, barely open, /i/, /e/, /a/, /o/, /u/, pasted at full resolution. MEMORY is the number of a frame in which the
+person shows more of the mouth's inside. The face is found by OpenCV's Haar cascade, or lies in --box. Needs ../face_landmarks_478 and, for follow.py,
+../face_landmark_68.
 """
 
 import argparse
@@ -12,19 +13,22 @@ import onnx
 import onnxruntime
 from onnx.utils import Extractor
 
+import mesh
 from features import HERE
 from paste import crop_map, cut, paste, to_crop
+from renderer import POINTS
 
 POSES = {
-    "closed": (0, 0, 0), "m": (0.15, 0, 1), "i": (0.25, 0.95, 0), "e": (0.5, 0.5, 0),
-    "a": (0.9, 0.1, 0), "o": (0.5, -0.8, 0), "u": (0.25, -1, 0),
+    "closed": (0, 0, 0), "m": (0.05, 0, 1), "0.04": (0.04, 0, 0), "i": (0.07, 0.035, 0), "e": (0.12, 0.02, 0),
+    "a": (0.20, 0, 0), "o": (0.13, -0.05, 0), "u": (0.05, -0.06, 0),
 }  # fmt: skip
 TENSORS = ["upper", "lower", "edges", "inner", "weight"]
+INPUTS = ["pose", "landmarks", "face", "memory", "memory_landmarks", "memory_weight"]
 SIDE = 320
 
 
 def landmarks(frame, box, net):
-    """68 points in frame pixels; the second look is centred on what the first one found."""
+    """face_landmark_68's points in frame pixels; the second look is centred on what the first one found."""
     x, y, w, h = box
     side, centre = max(w, h) * 1.2, np.array([x + w / 2, y + h / 2])
     for _ in range(2):
@@ -63,24 +67,37 @@ def main():
     parser.add_argument("pictures", nargs="+")
     parser.add_argument("--box")
     args = parser.parse_args()
-    cpu = ["CPUExecutionProvider"]
-    net = onnxruntime.InferenceSession(HERE.parent / "face_landmark_68" / "face_landmark_68.onnx", providers=cpu)
-    # The shipped graph, entered where the pose leaves the network.
-    half = Extractor(onnx.load(HERE / "mouthwarp.onnx")).extract_model(["pose", "landmarks", "face"], TENSORS)
-    render = onnxruntime.InferenceSession(half.SerializeToString(), providers=cpu)
+    net = mesh.network()
+    # The shipped graph, entered where the pose is known.
+    half = Extractor(onnx.load(HERE / "mouthwarp.onnx")).extract_model(INPUTS, TENSORS)
+    render = onnxruntime.InferenceSession(half.SerializeToString(), providers=mesh.CPU)
     rows = []
-    for name in args.pictures:
+
+    def seen(name):
+        """(frame, points, crop's map), or None."""
         frame = read(name)
         box = [float(v) for v in args.box.split(",")] if args.box else find(frame)
-        if box is None:
+        points = None if box is None else mesh.start(frame, box, net)
+        if points is None:
             print(f"no face found in {name}: give --box X,Y,W,H")
+            return None
+        return frame, points, crop_map(points[mesh.IBUG])
+
+    for name in args.pictures:
+        name, _, number = name.partition("+")
+        found = seen(name)
+        memory = seen(name.partition("@")[0] + "@" + number) if number else found
+        if found is None or memory is None:
             continue
-        marks = landmarks(frame, box, net)
-        to_frame = crop_map(marks)
-        inputs = {"landmarks": to_crop(marks, to_frame)[None], "face": cut(frame, to_frame)[None]}
+        frame, points, to_frame = found
+        inputs = {
+            "landmarks": to_crop(points[list(POINTS)], to_frame)[None], "face": cut(frame, to_frame)[None],
+            "memory": cut(memory[0], memory[2])[None], "memory_landmarks": to_crop(memory[1][mesh.IBUG], memory[2])[None],
+            "memory_weight": np.float32([[bool(number)]]),
+        }  # fmt: skip
         pictures = [frame]
-        for pose in POSES.values():
-            warp = render.run(TENSORS, inputs | {"pose": np.float32([pose])})
+        for opening, spread, closure in POSES.values():
+            warp = render.run(TENSORS, inputs | {"pose": np.float32([[opening, spread, 0, 0, closure]])})
             pictures.append(paste(frame, to_frame, *(t[0] for t in warp)))
         look = np.concatenate([to_frame[:, :2] / SIDE, to_frame[:, 2:]], 1)
         row = [cv2.warpAffine(p, look, (SIDE, SIDE), flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP) for p in pictures]

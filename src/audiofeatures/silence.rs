@@ -58,9 +58,10 @@ impl Silence {
         self.known.len()
     }
 
-    /// Whether the next row is silent.
-    pub fn take(&mut self) -> Option<bool> {
-        self.known.pop_front()
+    /// Whether the next row is silent, and so are the `ahead` rows after it, as far as they are known.
+    pub fn take(&mut self, ahead: usize) -> Option<bool> {
+        let silent = self.known.iter().take(ahead + 1).all(|silent| *silent);
+        self.known.pop_front().map(|_| silent)
     }
 
     pub fn reset(&mut self) {

@@ -144,7 +144,7 @@ impl Stream {
     /// for.
     pub fn window(&self) -> Option<Vec<f32>> {
         let ears = self.ears.as_ref()?;
-        let end = self.next_row + ears.recipe.used() as u64;
+        let end = self.next_row + (ears.recipe.used() + self.ahead()) as u64;
         match self.rows {
             Some(rows) if rows <= self.next_row => None,
             // A stretch that ends knows all.
@@ -175,12 +175,23 @@ impl Stream {
         (self.len, self.next_row, self.rows) = (0, 0, None);
     }
 
+    /// Rows after its own that decide whether a row is silent. What a recurrent encoder says of a time it says with what it
+    /// has heard after it: a mouth opens before the sound.
+    fn ahead(&self) -> usize {
+        let recurrent = self.ears.as_ref().filter(|ears| !ears.recipe.state.is_empty());
+        recurrent.map_or(0, |ears| {
+            let heard = ears.recipe.context[1] as u64 * ears.front_hop + ears.front_reach;
+            heard.saturating_sub(silence::reach(self.hop as usize) as u64).div_euclid(self.hop) as usize
+        })
+    }
+
     /// Numbers the next rows and sorts the silent from the others.
     fn take(&mut self, values: &[f32]) -> Vec<Run> {
+        let ahead = self.ahead();
         let mut runs: Vec<Run> = Vec::new();
         for row in values.chunks_exact(self.width) {
             // Of the sound's rows it is known: they wait for that, and a stretch that ends knows all.
-            let silent = self.next_row < self.beyond || self.silence.take().unwrap_or(true);
+            let silent = self.next_row < self.beyond || self.silence.take(ahead).unwrap_or(true);
             if runs.last().is_none_or(|run| run.silent != silent) {
                 runs.push(Run { first_row: self.next_row, rows: 0, silent, values: Vec::new() });
             }

@@ -90,6 +90,9 @@ impl LandmarkNet {
     /// whoever waits for it gives up when `cancel` says so.
     pub fn open_aside(folder: &Path, cancel: &Cancel) -> Result<Self, String> {
         let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", folder.display());
+        if cancel.is_cancelled() {
+            return Err(fail(&"given up"));
+        }
         let (place, given) = (folder.to_path_buf(), cancel.clone());
         let thread =
             Aside::start("facecrop-open", move || move |()| Self::open(&place, &given)).map_err(|e| fail(&e))?;

@@ -153,7 +153,8 @@ impl LipsyncGen {
                 }
             }
             let voice = rows.voice(time, loaded.reach).is_none_or(|[_, soon]| soon);
-            let shown = faces.iter().filter(|face| face.weight > 0.0).map(|face| (face.track, &face.landmarks));
+            let shown =
+                faces.iter().filter(|face| face.weight > 0.0).map(|face| (face.track, &face.landmarks, face.point_set));
             if state.rest.settled(time, voice, shown) {
                 return Plan::Resting;
             }

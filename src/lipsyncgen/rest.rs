@@ -7,14 +7,20 @@ use std::collections::HashMap;
 
 use crate::face_meta::LANDMARKS;
 use crate::geometry::Point;
+use crate::model::points::PointSet;
 
 /// Silence, and mouths that stay closed, have to last this long, ns: the source's own speech has shorter closures.
 const SETTLED: i64 = 500_000_000;
 
-/// Lips that are further apart than this, in widths of the mouth, are open …
-const OPEN: f32 = 0.14;
-/// … until they come closer than this. The default model leaves lips as they are that are parted by less than 0.125.
-const CLOSED: f32 = 0.10;
+/// Lips that are closer than the first, in widths of the mouth, are closed until they are further apart than the second.
+/// face_landmark_68 marks closed lips 0.025 to 0.092 apart.
+const LIMITS: [f32; 2] = [0.10, 0.14];
+/// FaceMesh V2 marks them 0.005 to 0.016 apart; the default model leaves lips as they are that are parted by 0.02.
+const MESH_LIMITS: [f32; 2] = [0.025, 0.04];
+
+fn limits(found_with: PointSet) -> [f32; 2] {
+    if found_with == PointSet::MediaPipe478 { MESH_LIMITS } else { LIMITS }
+}
 
 /// Corners of the mouth, and the pairs of points on the inner edges of the lips, in iBUG's numbering.
 const CORNERS: [usize; 2] = [48, 54];
@@ -30,20 +36,22 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// Whether the frame at `time` can stay as it is. `voice`: whether somebody speaks, as far ahead as one can hear.
+    /// Whether the frame at `time` can stay as it is. `voice`: whether somebody speaks, as far ahead as one can hear. Of each face:
+    /// its track, its landmarks and what these were made of.
     pub fn settled<'a>(
         &mut self,
         time: i64,
         voice: bool,
-        faces: impl Iterator<Item = (u32, &'a [Point; LANDMARKS])> + Clone,
+        faces: impl Iterator<Item = (u32, &'a [Point; LANDMARKS], PointSet)> + Clone,
     ) -> bool {
-        self.closed.retain(|track, _| faces.clone().any(|(known, _)| known == *track));
+        self.closed.retain(|track, _| faces.clone().any(|(known, ..)| known == *track));
         // Time may step back, at the seam of a loop for example.
         let since = |before: Option<i64>| Some(before.filter(|before| *before <= time).unwrap_or(time));
         self.silent = if voice { None } else { since(self.silent) };
-        for (track, landmarks) in faces {
+        for (track, landmarks, found_with) in faces {
             let before = self.closed.entry(track).or_default();
-            let limit = if before.is_some() { OPEN } else { CLOSED };
+            let [closed, open] = limits(found_with);
+            let limit = if before.is_some() { open } else { closed };
             *before = if gap(landmarks) < limit { since(*before) } else { None };
         }
         let lasts = |since: &Option<i64>| since.is_some_and(|since| time - since >= SETTLED);
@@ -81,7 +89,7 @@ mod tests {
         let mut rest = Rest::default();
         let one = |(i, (voice, gap))| {
             let points = mouth(gap);
-            rest.settled(i as i64 * FRAME, voice, [(1, &points)].into_iter())
+            rest.settled(i as i64 * FRAME, voice, [(1, &points, PointSet::Ibug68)].into_iter())
         };
         frames.into_iter().enumerate().map(one).collect()
     }
@@ -102,6 +110,15 @@ mod tests {
     }
 
     #[test]
+    fn a_finer_network_is_taken_at_its_word() {
+        let settles = |gap| {
+            let (mut rest, points) = (Rest::default(), mouth(gap));
+            (0..60).any(|i| rest.settled(i * FRAME, false, [(1, &points, PointSet::MediaPipe478)].into_iter()))
+        };
+        assert!(settles(0.016) && !settles(0.06));
+    }
+
+    #[test]
     fn what_has_no_mouth_is_not_closed() {
         assert!(!settles((0..60).map(|_| (false, f32::NAN))).contains(&true));
     }
@@ -110,7 +127,7 @@ mod tests {
     fn time_may_step_back() {
         let mut rest = Rest::default();
         let points = mouth(0.0);
-        let mut settled = |time| rest.settled(time, false, [(1, &points)].into_iter());
+        let mut settled = |time| rest.settled(time, false, [(1, &points, PointSet::Ibug68)].into_iter());
         assert!(!settled(10 * SETTLED) && settled(11 * SETTLED) && !settled(0) && settled(SETTLED));
     }
 }
