@@ -120,6 +120,7 @@ class Ear(nn.Module):
         relative, mean, peak = self.relative(windows, mean, peak)
         own, g = self.gru(self.front(relative), g)
         out = self.mix(torch.cat([self.drop(listened), own], 2))
+        self.speaks = out[..., -STEP:].flatten(1)  # for the training
         out, gate = out[..., :-STEP].unflatten(2, (STEP, len(MEASURES))), torch.sigmoid(out[..., -STEP:])[..., None]
         if not self.training:  # what is hardly a voice is none
             gate = ((gate - UNSURE) / (1 - 2 * UNSURE)).clamp(0, 1)

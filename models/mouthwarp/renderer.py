@@ -9,9 +9,9 @@ as values at KNOTS and interpolated linearly. Lengths of the pose are in distanc
 import torch
 from torch import nn
 
-GRID = 80
-INNER_GRID = 64, 96  # rows and columns of the mouth's inside
-INNER_AREA = (0.2, 0.28, 0.8, 0.78)  # of the crop: left, top, right, bottom
+GRID = 72
+INNER_GRID = 60, 72  # rows and columns of the mouth's inside
+INNER_AREA = (0.26, 0.28, 0.74, 0.76)  # of the crop: left, top, right, bottom
 KNOTS = 21  # odd: one is in the middle
 MID = KNOTS // 2
 
@@ -330,7 +330,7 @@ class Renderer(nn.Module):
 
         now = skin(face, *(landmarks[:, AT[p]] for p in (98, 327, 2)))
         then = skin(memory, marks[:, 31], marks[:, 35], marks[:, 33])
-        gain = (now / then.clamp(min=0.03)).clamp(0.4, 2.5)
+        gain = (now / then.clamp(min=0.03)).clamp(0.6, 1.5)
         return torch.cat([rgb * gain[..., None], smoothstep(tall / 0.03)[:, None]], 1)
 
     def mouth_inside(self, landmarks, face, u, v, upper_to, lower_to, rest_mid, want, spread, unit, nose):

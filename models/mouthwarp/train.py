@@ -19,7 +19,10 @@ from voices import Calibration, Maker
 
 STEPS = 75  # of a piece: 3 s
 WARM_UP = 40  # rows at its start, while the voice becomes known, that do not count
-SHARES = {"real": 0.36, "prompt": 0.38, "syllable": 0.10, "nothing": 0.06, "synthetic": 0.10}  # of a batch
+SHARES = {"real": 0.33, "prompt": 0.27, "syllable": 0.08, "nothing": 0.10, "synthetic": 0.22}  # of a batch
+# The second part of the training is about silence: noise shall not move the mouth, from the first second on. What is kept is half way between the two.
+QUIET = {"real": 0.32, "prompt": 0.25, "syllable": 0.08, "nothing": 0.17, "synthetic": 0.18}
+QUIET_STEPS = 0.6  # of the first part's
 
 
 def between(rows, at):
@@ -31,7 +34,8 @@ def between(rows, at):
 
 
 def piece(item, rng, late):
-    """(rows, wanted answers, how much these count, how much closures count, real): another pace, vocal tract, colour and loudness each time."""
+    """(rows, wanted answers, how much these count, how much closures count, whether somebody speaks, how much that counts, real): another pace, vocal
+    tract, colour and loudness each time."""
     heard = item["rows"][rng.integers(len(item["rows"]))]
     need = STEP * (STEPS + 1)
     pace = rng.uniform(0.9, 1.12) if rng.random() < 0.5 else 1.0
@@ -56,8 +60,9 @@ def piece(item, rng, late):
     inside = (at >= -40) & (at <= len(item["want"]) - 1)
     known = inside & np.isfinite(want).all(1)
     closure = want[:, 5] * known * (at >= 0)
+    voice = between(item["voice"][:, None], at)[:, 0]
     want = np.nan_to_num(np.concatenate([want[:, :4] / np.float32(DEVIATIONS), want[:, 4:5]], 1))
-    return [np.float32(v) for v in (x, want, known, closure, item["real"])]
+    return [np.float32(v) for v in (x, want, known, closure, np.nan_to_num(voice), inside & np.isfinite(voice), item["real"])]
 
 
 def loss_of(out, want, known, closure, real):
@@ -83,6 +88,12 @@ def loss_of(out, want, known, closure, real):
     )  # fmt: skip
 
 
+def silence_loss(speaks, voice, counts, quiet):
+    """speaks: logits. In the second part silence that is taken for speech counts three times."""
+    loss = nn.functional.binary_cross_entropy_with_logits(speaks, voice, reduction="none") * counts
+    return (loss * (1 + 2 * (voice < 0.05))).mean() if quiet else 0.5 * loss.mean()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights")
@@ -93,7 +104,7 @@ def main():
     parser.add_argument("--held-out", default="grid_s4", help="groups of the lips that are kept for evaluate.py")
     parser.add_argument("--synthetic", type=int, default=500, help="utterances")
     parser.add_argument("--ahead", type=int, default=120, help="ms that are heard beyond the time of a step's first answer")
-    parser.add_argument("--steps", type=int, default=1400)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -111,30 +122,34 @@ def main():
     for kind, list_ in kinds.items():
         print(f"{kind}: {sum(len(i['want']) for i in list_) / 6000:.0f} minutes", flush=True)
     print(f"made in {time.time() - started:.0f} s", flush=True)
-    shares = np.array([SHARES[kind] for kind in kinds])
-
-    net = Ear()
+    net = Ear(drop=0.4)
     net.listener.load_state_dict(weights(args.teacher))
     net.listener.requires_grad_(False)  # of the few real speakers it would learn the voices, and forget all others
     trained = [p for p in net.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, 1e-3, weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, args.steps, pct_start=0.1)
     net.train()
-    for step in range(args.steps):
-        chosen = rng.choice(len(kinds), 32, p=shares / shares.sum())
-        lists = list(kinds.values())
-        pieces = [piece(lists[k][rng.integers(len(lists[k]))], rng, (120 - args.ahead) / 10) for k in chosen]
-        x, want, known, closure, is_real = (torch.tensor(np.array(v)) for v in zip(*pieces))
-        with torch.autocast("cpu", torch.bfloat16):
-            out = net(x)[0]
-        loss = loss_of(out.float().flatten(1, 2)[:, WARM_UP:], *(t[:, WARM_UP:] for t in (want, known, closure)), is_real)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        schedule.step()
-        if step % 200 == 199:
-            print(f"step {step + 1}  loss {loss.item():.3f}  {time.time() - started:.0f} s", flush=True)
+    lists, late, kept = list(kinds.values()), (120 - args.ahead) / 10, []
+    for quiet, steps, rate in ((False, args.steps, 1e-3), (True, round(args.steps * QUIET_STEPS), 7e-4)):
+        shares = np.array([(QUIET if quiet else SHARES)[kind] for kind in kinds])
+        optimiser = torch.optim.AdamW(trained, rate, weight_decay=0.1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.1)
+        for step in range(steps):
+            chosen = rng.choice(len(lists), 32, p=shares / shares.sum())
+            pieces = [piece(lists[k][rng.integers(len(lists[k]))], rng, late) for k in chosen]
+            x, want, known, closure, voice, counts, is_real = (torch.tensor(np.array(v)) for v in zip(*pieces))
+            with torch.autocast("cpu", torch.bfloat16):
+                out = net(x)[0]
+            loss = loss_of(out.float().flatten(1, 2)[:, WARM_UP:], *(t[:, WARM_UP:] for t in (want, known, closure)), is_real)
+            first = STEP if quiet else WARM_UP
+            loss = loss + silence_loss(*(t[:, first:] for t in (net.speaks.float(), voice, counts)), quiet)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimiser.step()
+            schedule.step()
+            if step % 200 == 199:
+                print(f"step {step + 1}  loss {loss.item():.3f}  {time.time() - started:.0f} s", flush=True)
+        kept.append({name: tensor.clone() for name, tensor in net.state_dict().items()})
+    net.load_state_dict({name: (kept[0][name] + kept[1][name]) / 2 for name in kept[0]})
     # The corrections of the opening are what is special to the few real speakers; with them, the others' mouths would follow less well.
     rows = torch.arange(STEP) * len(MEASURES)
     with torch.no_grad():

@@ -102,7 +102,9 @@ class Maker:
         if closure is None:
             closure = np.zeros((rows, 2))
         closure[voice < 0.02, 1] = np.maximum(closure[voice < 0.02, 1], 0.3)  # lips at rest are not pressed
-        return {"kind": kind, "rows": heard, "want": np.concatenate([want, closure], 1).astype(np.float32), "real": real is not None}
+        if real is not None:  # a mouth that is open without a word says nothing about speech
+            voice = np.where((voice < 0.5) & (np.nan_to_num(real[:, 0], nan=1.0) > 0.02), np.nan, voice)
+        return {"kind": kind, "rows": heard, "want": np.concatenate([want, closure], 1).astype(np.float32), "voice": voice.astype(np.float32), "real": real is not None}
 
     def real(self, clip, looks=3):
         rows = (len(clip["sound"]) - LENGTH) // HOP + 1
@@ -173,7 +175,8 @@ class Maker:
                 sound = self.rng.standard_normal(len(sound)) * 10 ** (self.rng.uniform(-110, -60) / 20)
             rows = (len(sound) - LENGTH) // HOP + 1
             want = np.concatenate([np.zeros((rows, 5)), np.full((rows, 1), 0.5)], 1).astype(np.float32)
-            yield {"kind": "nothing", "rows": [fbank(degrade(sound, self.rng, self.noises)).astype(np.float16)], "want": want, "real": False}
+            heard = fbank(degrade(sound, self.rng, self.noises)).astype(np.float16)
+            yield {"kind": "nothing", "rows": [heard], "want": want, "voice": np.zeros(rows, np.float32), "real": False}
 
 
 def read(path):
