@@ -186,8 +186,11 @@ fn a_model_that_hangs_is_opened_again_where_the_stream_is_live() {
 #[test]
 fn a_paused_sink_is_no_stall() {
     init();
+    // One that computes nothing: on a busy machine a real one may take as long as the patience here.
+    let flash = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash");
+    let chain = CHAIN.replace("name=g", &format!("name=g model={flash} backend=test"));
     let pipeline =
-        gst::parse::launch(&format!("{PICTURE} ! {CHAIN} ! fakesink name=seen sync=true {SOUND} ! {FEATURES}"))
+        gst::parse::launch(&format!("{PICTURE} ! {chain} ! fakesink name=seen sync=true {SOUND} ! {FEATURES}"))
             .unwrap();
     let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
     pipeline.by_name("g").unwrap().set_property("stall-timeout", 200_000_000u64);
@@ -220,8 +223,11 @@ fn a_paused_sink_is_no_stall() {
 #[test]
 fn a_sink_that_gets_nothing_after_a_pause_is_stuck() {
     init();
+    // One that computes nothing: on a busy machine a real one may take as long as the patience here.
+    let flash = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash");
+    let chain = CHAIN.replace("name=g", &format!("name=g model={flash} backend=test"));
     let pipeline =
-        gst::parse::launch(&format!("{PICTURE} ! {CHAIN} ! fakesink name=seen sync=true {SOUND} ! {FEATURES}"))
+        gst::parse::launch(&format!("{PICTURE} ! {chain} ! fakesink name=seen sync=true {SOUND} ! {FEATURES}"))
             .unwrap();
     let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
     pipeline.by_name("g").unwrap().set_property("stall-timeout", 500_000_000u64);
