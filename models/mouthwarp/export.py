@@ -11,7 +11,7 @@ from torch import nn
 
 from features import AUDIO, HERE, MANIFEST, POSE_ROWS
 from network import MELS, WINDOW, Ear, frame_pose, measures
-from renderer import INNER_AREA, POINTS, Renderer
+from renderer import INNER_AREA, JAW_LINE, LOWER_EDGE, LOWER_OUTLINE, POINTS, UPPER_EDGE, UPPER_OUTLINE, Renderer
 
 EAR, GRAPH = HERE / "ear.onnx", HERE / "mouthwarp.onnx"
 SIDE = MANIFEST["facecrop"]["size"][0]
@@ -92,8 +92,6 @@ def plausible_landmarks(n, generator):
     def oval(names, width, height, first, last):
         for name, turn in zip(names, np.linspace(first, last, len(names))):
             places.setdefault(name, (0.5 - width * np.cos(turn), 0.32 - height * np.sin(turn)))
-
-    from renderer import JAW_LINE, LOWER_EDGE, LOWER_OUTLINE, UPPER_EDGE, UPPER_OUTLINE
 
     oval(UPPER_EDGE, 0.17, 0.01, 0, np.pi)
     oval(LOWER_EDGE, 0.16, -0.01, 0.2, np.pi - 0.2)

@@ -242,7 +242,7 @@ class Renderer(nn.Module):
         us_in = columns(u_in, v_in)
         at_in = curves(us_in, torch.stack([upper_to, lower_to], 1))
         share = smoothstep((gap_mid / want.clamp(min=0.02) - OWN[0]) / OWN[1])
-        inner = self.mouth_inside(landmarks, face, us_in, v_in, at_in[:, 0], at_in[:, 1], rest_mid, want, spread, unit, nose)
+        inner = self.mouth_inside(landmarks, face, us_in, v_in, at_in[:, 0], at_in[:, 1], rest_mid, want, spread)
         remembered = self.remembered(face, memory, memory_landmarks, landmarks, us_in * width / eyes, v_in, at_in[:, 0], at_in[:, 1], width / eyes)
         rgb = inner[:, :3] + memory_weight[..., None] * remembered[:, 3:] * (remembered[:, :3] - inner[:, :3])
         alpha = inner[:, 3:] * (1 - share)[..., None]
@@ -333,7 +333,7 @@ class Renderer(nn.Module):
         gain = (now / then.clamp(min=0.03)).clamp(0.6, 1.5)
         return torch.cat([rgb * gain[..., None], smoothstep(tall / 0.03)[:, None]], 1)
 
-    def mouth_inside(self, landmarks, face, u, v, upper_to, lower_to, rest_mid, want, spread, unit, nose):
+    def mouth_inside(self, landmarks, face, u, v, upper_to, lower_to, rest_mid, want, spread):
         """A mouth's inside: (n, 4, places), not premultiplied. Lit and tinted by the skin on each side of the mouth."""
         sides = []
         for nostril, corner in ((98, 61), (327, 291)):
@@ -363,7 +363,7 @@ class Renderer(nn.Module):
             place = u / place_scale * (1 + 1.0 * u * u)  # counts teeth from the middle; those at the sides turn away
             offset = place - torch.floor(place) - 0.5  # 0 in a tooth's middle, ±0.5 between two
             cleft = smoothstep(1 - (0.5 - offset.abs()) / 0.10)
-            edge = tip - sign * (0.012 + 0.05 * offset**2 * 4 * 0.25)  # rounded corners
+            edge = tip - sign * (0.012 + 0.05 * offset**2)  # rounded corners
             inside = smoothstep(sign * (edge - v) / 0.018 + 0.5) * (1 - smoothstep((u.abs() - half) / 0.10))
             # Rounded enamel: bright in the middle, shaded to the sides of each tooth and of the row, a little grey at the tip.
             shade = (1 - 0.16 * (2 * offset.abs()) ** 2) * (1 - 0.30 * cleft) * (1 - 1.3 * u * u)
