@@ -17,8 +17,15 @@ pub const FPS: u64 = 25;
 /// Frames that exist at once: those that lipsyncgen and a queue hold, and some on their way.
 const POOL: u32 = 48;
 
+/// Frames that lipsyncgen may keep: where the voice pauses, frames are passed on that the graph has no part in, so a round is no whole
+/// number of batches, and the last one waits to be filled, with what follows it.
+const KEPT: usize = 16;
+
 /// No frame takes that long.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that computes hardly anything for so long has nothing to do.
+const STILL: Duration = Duration::from_millis(40);
 
 /// What a stretch of frames cost, seconds.
 pub struct Cost {
@@ -63,8 +70,8 @@ impl Feed {
         Ok(Self { pipeline, material, video, pool: pool.upcast(), pushed: 0, arrived })
     }
 
-    /// Pushes `count` frames, each after `before` saw it, and waits until they have come out. What this thread does is not
-    /// counted.
+    /// Pushes `count` frames, each after `before` saw it, and waits until they have come out, up to those of an unfilled batch, and the
+    /// process has nothing left to do. What this thread does is not counted.
     pub fn run(
         &mut self,
         count: usize,
@@ -87,7 +94,7 @@ impl Feed {
         }
         let (arrived, more) = &*self.arrived;
         let mut arrived = arrived.lock();
-        while *arrived < self.pushed {
+        while *arrived + KEPT < self.pushed {
             if more.wait_for(&mut arrived, PATIENCE).timed_out() {
                 let why = error(&self.pipeline).unwrap_or_default();
                 return Err(format!("the pipeline stands still after {arrived} frames. {why}"));
@@ -95,6 +102,15 @@ impl Feed {
         }
         drop(arrived);
         let wall = start.elapsed().as_secs_f64();
+        let mut before = clock::process();
+        loop {
+            std::thread::sleep(STILL);
+            let now = clock::process();
+            if now - before < 0.05 * STILL.as_secs_f64() {
+                break;
+            }
+            before = now;
+        }
         let cpu = clock::process() - cpu - (clock::thread() - own);
         let mut now = clock::threads();
         now.iter_mut().for_each(|(name, time)| *time -= threads.get(name).unwrap_or(&0.0));
