@@ -36,6 +36,7 @@ class Layer:
     def __init__(self, kind, inputs, output, weights=None, bias=None, slopes=None, **attributes):
         self.kind, self.inputs, self.output = kind, inputs, output
         self.weights, self.bias, self.slopes, self.attributes = weights, bias, slopes, attributes
+        self.factor = None  # of each output's weights, where half precision would not do for the product
 
 
 def read(file):
@@ -64,25 +65,20 @@ def readers(layers, name):
     return [layer for layer in layers if name in layer.inputs]
 
 
-def padded(array, axis):
-    room = [(0, 0)] * array.ndim
-    room[axis] = (0, -array.shape[axis] % BLOCK)
-    return np.pad(array, room)
-
-
-def widen(layers):
-    """Gives the layers between two convolutions whole blocks of channels."""
+def split(layers):
+    """Where half a block of channels lies between two convolutions, the other half takes what is below zero: no PRelu is needed there."""
     for first in layers:
-        if first.kind != "Conv" or len(first.weights) >= BLOCK or [r.kind for r in readers(layers, first.output)] != ["PRelu"]:
+        if first.kind != "Conv" or len(first.weights) * 2 != BLOCK or [r.kind for r in readers(layers, first.output)] != ["PRelu"]:
             continue
         (prelu,) = readers(layers, first.output)
         (alone,) = readers(layers, prelu.output)
         (last,) = readers(layers, alone.output)
-        prelu.slopes = padded(prelu.slopes, 0)
-        for layer in (first, alone):
-            layer.weights, layer.bias = padded(layer.weights, 0), padded(layer.bias, 0)
+        first.weights, first.bias = (np.concatenate([v, -v]) for v in (first.weights, first.bias))
+        prelu.kind = "Relu"
+        alone.factor = np.concatenate([np.ones(len(prelu.slopes)), -prelu.slopes]).astype(np.float32)
+        alone.weights, alone.bias = np.concatenate([alone.weights] * 2), np.concatenate([alone.bias, 0 * alone.bias])
         alone.attributes["group"] = len(alone.weights)
-        last.weights = padded(last.weights, 1)
+        last.weights = np.concatenate([last.weights] * 2, 1)
 
 
 def copy(layers, graph):
@@ -150,7 +146,7 @@ def write(layers):
                     layer.weights, layer.bias = layer.weights * signs[other][:, None, None, None], layer.bias * signs[other]
             layer.thin = layer.attributes["group"] == 1 and layer.weights.shape[1] <= THIN and layer.weights.shape[2:] == (1, 1)
             if not (layer.thin and inside(layer.output)):
-                writer.conv(layer, layer.output)
+                writer.conv(layer, layer.output, layer.factor)
         elif layer.kind == "PRelu":
             prelu(writer, layers, layer, makers[layer.inputs[0]], sign, signs)
         else:
@@ -192,7 +188,7 @@ def prelu(writer, layers, layer, maker, sign, signs):
 
 if __name__ == "__main__":
     graph, layers = read(sys.argv[1])
-    widen(layers)
+    split(layers)
     copy(layers, graph)
     writer = write(layers)
     made = helper.make_graph(writer.nodes, "face_landmarks_478", list(graph.input), list(graph.output), writer.constants)
