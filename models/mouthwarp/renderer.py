@@ -9,11 +9,14 @@ as values at KNOTS and interpolated linearly. Lengths of the pose are in distanc
 import torch
 from torch import nn
 
+SIDE = 192  # of the crop
+COARSE = 24  # rows and columns of it that mean colours are taken of
 GRID = 72
 INNER_GRID = 60, 72  # rows and columns of the mouth's inside
 INNER_AREA = (0.26, 0.28, 0.74, 0.76)  # of the crop: left, top, right, bottom
 KNOTS = 21  # odd: one is in the middle
 MID = KNOTS // 2
+SEARCH = 13  # places above and below the seam where the dark line is looked for
 
 # FaceMesh V2's numbers of the points that the graph is given, in this order.
 UPPER_EDGE = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)  # the upper lip's lower edge, from the left corner to the right
@@ -26,10 +29,10 @@ JAW_LINE = (58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397,
 CHEEKS = (205, 425)
 POINTS = UPPER_EDGE + LOWER_EDGE + UPPER_OUTLINE + LOWER_OUTLINE + EYES + NOSE + JAW_LINE + CHEEKS
 AT = {point: i for i, point in enumerate(POINTS)}
+LIPS = (61,) + UPPER_EDGE + (291,), (61, 78) + LOWER_EDGE + (308, 291)  # both edges, each from corner to corner
 
 # iBUG's numbers of the same places, for the remembered mouth.
-IBUG_UPPER = (60, 61, 62, 63, 64)
-IBUG_LOWER = (60, 67, 66, 65, 64)
+IBUG_LIPS = [[60, 61, 62, 63, 64], [60, 67, 66, 65, 64]]  # upper, lower
 
 PARTED = 0.012, 0.02  # lips that are less than the first apart are closed, by the sum of both more surely open; eye distances
 STILL = 0.004  # an opening that nobody sees
@@ -49,25 +52,50 @@ COLOURS = {
 SHADOW = (0.85, 1.05, 1.15)  # exponents of a shadow inside the mouth: the light that reaches there has come off red tissue
 
 
-def smoothstep(x):
-    x = x.clamp(0, 1)
-    return x * x * (3 - 2 * x)
+STEEP = 2 ** (1 / 3)  # so that x³ has no factor
+
+
+def smoothstep(x, over=1.0):
+    """From 0 to 1 while x goes from 0 to `over`: 3 x² - 2 x³, with x scaled so that one operation less goes over the grid."""
+    x = (x * (STEEP / over)).clamp(0, STEEP)
+    return x * x * (3 / STEEP**2 - x)
+
+
+def halves(x):
+    """Both channels of (n, 2, ...)."""
+    return x.split([1, 1], 1)
+
+
+def square(x):
+    """Faster than x**2 in the runtime."""
+    return x * x
 
 
 def polyline(u, points):
-    """v at u (n or 1, knots) along a polyline of points (n, k, 2) with rising u; constant beyond its ends."""
-    u0, v0 = points[..., 0, None], points[..., 1, None]
-    share = ((u[:, None] - u0[:, :-1]) / (u0[:, 1:] - u0[:, :-1]).clamp(min=0.004)).clamp(0, 1)
-    return v0[:, 0] + ((v0[:, 1:] - v0[:, :-1]) * share).sum(1)
+    """v at u (n or 1, 1, knots) along polylines of points (n, c, k, 2) with rising u: (n, c, knots); constant beyond their ends."""
+    u0, v0 = points[..., :1], points[..., 1:]
+    share = ((u[:, None] - u0[:, :, :-1]) / (u0[:, :, 1:] - u0[:, :, :-1]).clamp(min=0.004)).clamp(0, 1)
+    return v0[:, :, 0] + ((v0[:, :, 1:] - v0[:, :, :-1]) * share).sum(2)
 
 
 def through(s, short, tall):
     """Where of an opening `tall` a place s (0..1) of an opening `short` comes from, 0..tall: near both lips nothing is stretched."""
-    slope = short * (2 * tall / short.clamp(min=1e-3)).clamp(max=1)
-    return tall * (3 - 2 * s) * s * s + slope * s * (1 - s) * (1 - 2 * s)
+    slope = torch.minimum(short, 2 * tall)
+    return s * (slope + s * (3 - 2 * s) * (tall - slope))
+
+
+def mouth_axes(left, right, shortest):
+    """A mouth's middle (n, 1, 2), its width (n, 1, 1) and the directions of u and v (n, 2, 2), from its corners (n, 1, 2)."""
+    across = right - left
+    width = across.norm(dim=2, keepdim=True)
+    eu = across / width.clamp(min=shortest)
+    return (left + right) / 2, width, torch.cat([eu, eu @ eu.new_tensor([[0, 1], [-1, 0]])], 1)
 
 
 class Renderer(nn.Module):
+    """Tensors are (n, channels, places of a grid or knots); what a frame has one of is (n, 1, 1).
+    The runtime goes over a grid once for every operation: what can be done before, at the knots or for the frame, is done there."""
+
     def __init__(self, grid=GRID):
         super().__init__()
 
@@ -75,74 +103,64 @@ class Renderer(nn.Module):
             x = torch.linspace(area[0], area[2], columns)
             y = torch.linspace(area[1], area[3], rows)
             y, x = torch.meshgrid(y, x, indexing="ij")
-            return x.reshape(1, -1), y.reshape(1, -1)
+            return torch.stack([x.flatten(), y.flatten(), torch.ones(rows * columns)])
 
-        x, y = mesh(grid, grid, (0, 0, 1, 1))
-        self.register_buffer("x", x)
-        self.register_buffer("y", y)
-        x_in, y_in = mesh(*INNER_GRID, INNER_AREA)
-        self.register_buffer("x_in", x_in)
-        self.register_buffer("y_in", y_in)
-        self.register_buffer("knots", torch.linspace(-0.5, 0.5, KNOTS)[None])
+        # x, y, 1 of each place: a matrix times these is all that is straight in the crop.
+        places, places_in = mesh(grid, grid, (0, 0, 1, 1)), mesh(*INNER_GRID, INNER_AREA)
+        self.register_buffer("places", places)
+        self.register_buffer("places_in", places_in)
+        self.register_buffer("knots", torch.linspace(-0.5, 0.5, KNOTS)[None, None])
         # Displacements end where the weight begins to fall, so that no pixel mixes two places of the face.
-        border = torch.minimum(torch.minimum(x, 1 - x), torch.minimum(y, 1 - y))
+        border = torch.minimum(places[:2], 1 - places[:2]).amin(0)
         cell = 1 / (grid - 1)
-        self.register_buffer("weight", (border / cell / 2).clamp(0, 1))
+        self.register_buffer("weight", (border / cell / 2).clamp(0, 1).reshape(1, 1, grid, grid))
         self.register_buffer("window", smoothstep((border - 2 * cell) / 0.10))
-        self.register_buffer("luma", torch.tensor([0.299, 0.587, 0.114]))
-        self.register_buffer("shadow", torch.tensor(SHADOW)[None, :, None])
+        self.register_buffer("luma", torch.tensor([[0.299, 0.587, 0.114]]))
+        self.register_buffer("shadow", torch.tensor(SHADOW)[:, None])
         for name, rgb in COLOURS.items():
-            self.register_buffer(name, torch.tensor(rgb)[None, :, None])
-        self.register_buffer("search", torch.linspace(-0.06, 0.06, 13)[None])
+            self.register_buffer(name, torch.tensor(rgb)[:, None])
+        self.register_buffer("search", torch.linspace(-0.06, 0.06, SEARCH)[:, None])
         apart = torch.arange(KNOTS)[:, None] - torch.arange(KNOTS)[None]
         blur = torch.exp(-((apart / 1.2) ** 2))
         self.register_buffer("smooth", blur / blur.sum(0))
+        # Values at the knots times this: the straight line from each knot to the next, as its value at knot 0 and its slope.
+        slope = nn.functional.pad(torch.eye(KNOTS).diff(dim=1), (0, 1))
+        self.register_buffer("lines", torch.cat([torch.eye(KNOTS) - slope * torch.arange(KNOTS), slope], 1))
+        self.register_buffer("outwards", torch.tensor([[1.0], [-1.0]]))  # from the upper and the lower lip's edge, against v
+        # Four places u, and what makes a cubic's coefficients of its values there.
+        quarters = -0.5 * torch.cos(torch.pi * (torch.arange(4) + 0.5) / 4)
+        self.register_buffer("quarters", quarters)
+        self.register_buffer("cubic", torch.linalg.inv(torch.stack([quarters**i for i in range(4)])))
+        self.register_buffer("coarse", (torch.arange(COARSE) + 0.5) / COARSE)
+        self.register_buffer("pool", torch.eye(COARSE).repeat_interleave(SIDE // COARSE, 0))  # sums of columns
         self.grid = grid
 
     def forward(self, landmarks, face, pose, memory, memory_landmarks, memory_weight):
         """landmarks (n, POINTS, 2); face, memory (n, 3, h, w); pose (n, 5); memory_landmarks (n, 68, 2) iBUG; memory_weight (n, 1)."""
+        pose = pose[..., None]
         opening, spread, closure = pose[:, 0:1], pose[:, 1:2], pose[:, 4:5]
         shown = (opening * (1 - closure) - STILL).clamp(min=0)
 
         # Mouth coordinates.
-        def points(names):
+        def points(*names):
             return landmarks[:, [AT[name] for name in names]]
 
-        left, right = landmarks[:, AT[61]], landmarks[:, AT[291]]
-        eyes = (landmarks[:, AT[263]] - landmarks[:, AT[33]]).norm(dim=1, keepdim=True).clamp(min=0.05)
-        middle = (left + right) / 2
-        width = (right - left).norm(dim=1, keepdim=True)
-        eu = (right - left) / width.clamp(min=0.02)
+        middle, width, axes = mouth_axes(points(61), points(291), 0.02)
+        eyes = (points(263) - points(33)).norm(dim=2, keepdim=True).clamp(min=0.05)
         width = torch.minimum(torch.maximum(width, 0.36 * eyes), 0.9 * eyes)
-        ev = torch.stack([-eu[:, 1], eu[:, 0]], 1)
         unit = eyes / width  # of the pose, in mouth widths
-
-        def to_mouth(p):
-            away = (p - middle[:, None]) / width[:, None]
-            return torch.stack([(away * eu[:, None]).sum(2), (away * ev[:, None]).sum(2)], 2)
-
-        marks = to_mouth(landmarks)
-
-        def lip(names):
-            return marks[:, [AT[name] for name in names]]
-
-        def places(x, y):
-            dx, dy = (x - middle[:, :1]) / width, (y - middle[:, 1:]) / width
-            return dx * eu[:, :1] + dy * eu[:, 1:], dx * ev[:, :1] + dy * ev[:, 1:]
-
-        u, v = places(self.x, self.y)
+        marks = (landmarks - middle) / width @ axes.transpose(1, 2)
+        to_mouth = torch.cat([axes, -axes @ middle.transpose(1, 2)], 2) / width  # times x, y, 1
 
         # The lips in the picture.
         k = self.knots
-        corner_left, corner_right = marks[:, AT[61], None], marks[:, AT[291], None]
-        upper = polyline(k, torch.cat([corner_left, lip(UPPER_EDGE), corner_right], 1))
-        lower = polyline(k, torch.cat([corner_left, lip((78,) + LOWER_EDGE + (308,)), corner_right], 1))
+        upper, lower = halves(polyline(k, marks[:, [[AT[name] for name in lip] for lip in LIPS]]))
         gap = (lower - upper).clamp(min=0)
-        gap_mid = gap[:, MID - 2 : MID + 3].mean(1, keepdim=True)
-        opened = smoothstep((gap_mid / unit - PARTED[0]) / PARTED[1])  # the source's mouth is open
+        gap_mid = gap[..., MID - 2 : MID + 3].mean(2, keepdim=True)
+        opened = smoothstep(gap_mid / unit - PARTED[0], PARTED[1])  # the source's mouth is open
         seam = (upper + lower) / 2
         lens = (1 - 4 * k * k).clamp(min=0)
-        seam = seam + (1 - opened) * self.dark_line(face, (middle, width, eu, ev), seam)
+        seam = seam + (1 - opened) * self.dark_line(face, middle, width * axes, seam)
         gap, gap_mid = opened * gap, opened * gap_mid
         want = shown * unit  # mouth widths
         # Lips that come together take no rim of what lay between them along.
@@ -152,236 +170,225 @@ class Renderer(nn.Module):
         gap = lower - upper
         # Where they meet when the mouth closes: half way to a plain curve between the corners where they were far apart.
         rest = upper + REST * gap
-        flat = rest[:, MID : MID + 1] * lens
-        rest = rest + opened * smoothstep(gap_mid / 0.5) * 0.5 * (flat - rest)
+        flat = rest[..., MID : MID + 1] * lens
+        rest = rest + opened * smoothstep(gap_mid, 0.5) * 0.5 * (flat - rest)
 
         # Where they shall be.
         round_ = (-spread / 0.06).clamp(0, 1)
-        oval = (1 - (k / (0.485 - 0.15 * round_)) ** 2).clamp(min=0) ** (0.85 - 0.2 * smoothstep(want / 0.5))
+        oval = (1 - (k / (0.485 - 0.15 * round_)) ** 2).clamp(min=0) ** (0.85 - 0.2 * smoothstep(want, 0.5))
         own = gap / gap_mid.clamp(min=0.02)
-        profile = oval + smoothstep((gap_mid / unit - 0.03) / 0.06) * (own.clamp(max=1.3) - oval)
+        profile = oval + smoothstep(gap_mid / unit - 0.03, 0.06) * (own.clamp(max=1.3) - oval)
         corner = CORNER_DROP * want * (1 - oval)
         upper_to = rest + corner - RAISE * want * profile
         lower_to = rest + corner + (1 - RAISE) * want * profile
-        rest_mid = rest[:, MID : MID + 1]
-        lip_drop = (lower_to - lower)[:, MID : MID + 1]
+        rest_mid = rest[..., MID : MID + 1]
+        lip_drop = (lower_to - lower)[..., MID : MID + 1]
         # What the jaw does: less than the lip where the teeth are only bared.
         jaw_now = (gap_mid - 0.08).clamp(min=0)
         chin_drop = CHIN * ((want - 0.05 * unit).clamp(min=0) - jaw_now) * (1 - RAISE)
 
-        chin = marks[:, AT[152], 1:]
-        nose = marks[:, AT[2], 1:]
+        chin = marks[:, AT[152], None, 1:]
+        nose = marks[:, AT[2], None, 1:]
         reach = (chin - rest_mid).clamp(min=0.4)
-        inside = self.within_jaw_line(lip(JAW_LINE), u, v, chin_drop)
+        inside = self.within_jaw_line(points(*JAW_LINE) + chin_drop * width * axes[:, 1:], width)
 
-        # Undo the spreading or rounding of the corners: `us` is where a point's column was in the picture.
+        # Undo the spreading or rounding of the corners: how far away, along u, a point's column was in the picture.
         half = 0.5 * (1 + (spread * unit).clamp(-0.22, 0.16) - 0.06 * (want - gap_mid).clamp(-0.3, 0.3))
+        bend = (0.5 / half - 1) * torch.exp(square(half / 0.55))
+        centred = to_mouth - (rest_mid + want / 2) * to_mouth.new_tensor([[0, 0, 0], [0, 0, 1]])
+        centred = centred / to_mouth.new_tensor([[0.55], [0.42]])
 
-        def columns(u, v, inside=None, window=None):
-            near = torch.exp(-((u / 0.55) ** 2) - ((v - rest_mid - want / 2) / 0.42) ** 2)
-            us = u * (1 + (0.5 / half - 1) * torch.exp((half / 0.55) ** 2) * near)
-            return us if inside is None else u + (us - u) * smoothstep(inside / 0.25) * window
+        def columns(places):
+            u, v = (row @ places for row in halves(to_mouth))
+            return u, v, bend * u * torch.exp(-square(centred @ places).sum(1, keepdim=True))
 
-        us = columns(u, v, inside, self.window)
+        u, v, shift = columns(self.places)
+        shift = shift * smoothstep(inside, 0.25) * self.window
+        us = u + shift
 
-        def curves(us, lines):
-            """Curves (n, c, knots) at every place."""
-            at = (us.clamp(-0.5, 0.5) + 0.5) * (KNOTS - 1)
-            knot = at.floor().clamp(max=KNOTS - 2)
-            both = torch.cat([lines[..., :-1], lines[..., 1:] - lines[..., :-1]], 1)  # values and slopes from knot to knot
-            both = both.gather(2, knot.long()[:, None].expand(-1, both.shape[1], -1))
-            n = lines.shape[1]
-            return both[:, :n] + both[:, n:] * (at - knot)[:, None]
-
-        at = curves(us, torch.stack([upper, lower, upper_to, lower_to], 1))
+        on_lips = us.clamp(-0.5, 0.5)
+        lips, lips_to = torch.cat([upper, lower], 1), torch.cat([upper_to, lower_to], 1)
+        at, move = self.curves(on_lips, lips, lips_to - lips)
         # Beyond the corners all of them run on as one, and calm down.
-        beyond = torch.exp(-(((us.abs() - 0.5).clamp(min=0) / 0.35) ** 2))
-        upper_at, lower_at = at[:, 0], at[:, 1]
-        lift = (at[:, 2] - upper_at) * beyond * self.window
-        fall = (at[:, 3] - lower_at) * beyond * self.window
-        upper_at_to, lower_at_to = upper_at + lift, lower_at + fall
-
-        # The upper side: the lip's own movement, fading out towards the nose.
-        above, below = (upper_at_to - v).clamp(min=0), (v - lower_at_to).clamp(min=0)
-        up = lift * (1 - smoothstep(above / (rest_mid - nose).clamp(min=0.3)))
+        calm = torch.exp(square(us - on_lips) * (-1 / 0.35**2)) * self.window
+        move = move * calm
+        at_to = at + move
+        apart = (at_to - v) * self.outwards
+        outside = apart.relu()  # above the upper lip's edge, below the lower lip's
 
         # The lower side: near the lip the lip's movement, further down the jaw's, which ends a little outside the jaw line.
-        depth = below / (chin + chin_drop - rest_mid).clamp(min=0.4)
+        depth = outside[:, 1:] / (chin + chin_drop - rest_mid).clamp(min=0.4)
         spreadout = 0.75 + 0.35 * depth.clamp(max=1)
         # The fallen chin covers the neck and leaves the collar alone. A rising one stretches what is under it: more room, or it folds.
         rise = (-chin_drop).clamp(min=0)
         margin = NECK + 1.8 * rise
-        jaw_field = chin_drop * torch.exp(-((us / spreadout) ** 2)) * smoothstep(inside / margin + 0.6 + 0.4 * (rise / 0.05).clamp(max=1)) * self.window
+        jaw_field = torch.exp(-square(us / spreadout)) * smoothstep(inside + margin * (0.6 + 0.4 * (rise / 0.05).clamp(max=1)), margin)
+        jaw_field = jaw_field * self.window * chin_drop
         # Never so steep that the picture would fold.
         blend = torch.maximum(0.45 * reach, 1.8 * (lip_drop - chin_drop).abs())
-        mix = smoothstep((below - LIP) / blend)
-        down = (1 - mix) * fall + mix * jaw_field
+        # The upper side: the lip's own movement, fading out towards the nose.
+        ends = torch.cat([(rest_mid - nose).clamp(min=0.3), blend], 1)
+        fade, mix = halves(smoothstep(outside - outside.new_tensor([[0], [LIP]]), ends))
+        lift, fall = halves(move)
+        moved = torch.cat([lift - fade * lift, fall + mix * (jaw_field - fall)], 1)
 
         # Thickness of the lips: fuller when rounded, thinner when pressed.
-        full = (0.22 * round_ - 0.10 * closure) * torch.exp(-(((us / 0.42) ** 2) ** 2)) * self.window
-        up = up - full * above * torch.exp(-((above / 0.22) ** 2))
-        down = down + full * below * torch.exp(-((below / 0.25) ** 2))
+        full = (0.22 * round_ - 0.10 * closure) * self.outwards
+        full = full * (torch.exp(square(square(us.clamp(-1, 1))) * (-1 / 0.42**4)) * self.window)
+        full = full * outside * torch.exp(square(outside) * outside.new_tensor([[-1 / 0.22**2], [-1 / 0.25**2]]))
+        source = full - moved  # minus place, along v
 
         # Between the lips the source's own inside, as far as it has one.
-        tall, short = (lower_at - upper_at).clamp(min=0), (lower_at_to - upper_at_to).clamp(min=0)
-        s = ((v - upper_at_to) / short.clamp(min=1e-3)).clamp(0, 1)
-        between = ((v > upper_at_to) & (v < lower_at_to)).float() * beyond * self.window
-        own_shift = upper_at + through(s, short, tall) - v  # source minus place
-        up_shift, down_shift = -up, -down
-        up_shift = up_shift + between * (own_shift - up_shift)
-        down_shift = down_shift + between * (own_shift - down_shift)
+        (top, bottom), (top_to, bottom_to) = halves(at), halves(at_to)
+        short = (bottom_to - top_to).clamp(min=1e-3)
+        own_shift = top + through((v - top_to) / short, short, bottom - top) - v
+        source = source + (apart.amax(1, keepdim=True) < 0).float() * calm * (own_shift - source)
 
-        def displacement(du, dv):
-            d = width[..., None] * (du[:, None] * eu[..., None] + dv[:, None] * ev[..., None])
-            return d.reshape(-1, 2, self.grid, self.grid)
-
-        edges = torch.stack([upper_at_to - v, v - lower_at_to], 1) * width[..., None]
+        # In the crop's directions.
+        grid = (self.grid, self.grid)
+        eu, ev = (width * axes)[..., None, None].unbind(1)
+        sideways = shift.reshape(-1, 1, *grid) * eu
+        up, down = halves(source.reshape(-1, 2, *grid))
 
         # The inside that is drawn where the source has none.
-        u_in, v_in = places(self.x_in, self.y_in)
-        us_in = columns(u_in, v_in)
-        at_in = curves(us_in, torch.stack([upper_to, lower_to], 1))
-        share = smoothstep((gap_mid / want.clamp(min=0.02) - OWN[0]) / OWN[1])
-        inner = self.mouth_inside(landmarks, face, us_in, v_in, at_in[:, 0], at_in[:, 1], rest_mid, want, spread)
-        remembered = self.remembered(face, memory, memory_landmarks, landmarks, us_in * width / eyes, v_in, at_in[:, 0], at_in[:, 1], width / eyes)
-        rgb = inner[:, :3] + memory_weight[..., None] * remembered[:, 3:] * (remembered[:, :3] - inner[:, :3])
-        alpha = inner[:, 3:] * (1 - share)[..., None]
-        inner = torch.cat([rgb.clamp(0, 1) * alpha, alpha], 1).reshape(-1, 4, *INNER_GRID)
-        square = (-1, 1, self.grid, self.grid)
+        u_in, v_in, shift_in = columns(self.places_in)
+        us_in = u_in + shift_in
+        # The skin on each side of the mouth, and under the nose and beside it.
+        nostrils = points(98, 327, 2)
+        beside = 0.4 * nostrils[:, :2] + 1.1 * points(61, 291) - 0.5 * points(0)
+        sides, now = self.patches(face, torch.cat([beside, nostrils], 1)).split([2, 3], 2)
+        on_lips = us_in.clamp(-0.5, 0.5)
+        within = (v_in - self.curves(on_lips, lips_to)[0]) * self.outwards  # how far under the upper lip, over the lower lip
+        share = smoothstep(gap_mid / want.clamp(min=0.02) - OWN[0], OWN[1])
+        rgb, alpha = self.mouth_inside(self.light(sides, on_lips), us_in, v_in, within, rest_mid, want, round_)
+        own_rgb, known = self.remembered(memory, memory_landmarks, now, us_in, within, width, eyes)
+        rgb = rgb + memory_weight[..., None] * known * (own_rgb - rgb)
+        rgb, alpha = rgb.reshape(-1, 3, *INNER_GRID), (alpha * (1 - share)).reshape(-1, 1, *INNER_GRID)
         return (
-            displacement(us - u, up_shift),
-            displacement(us - u, down_shift),
-            edges.reshape(-1, 2, self.grid, self.grid),
-            inner,
-            (self.weight + 0 * width).reshape(square),
+            sideways + up * ev,
+            sideways + down * ev,
+            apart.reshape(-1, 2, *grid) * width[..., None],
+            torch.cat([rgb.clamp(0, 1) * alpha, alpha], 1),
+            self.weight + 0 * width[..., None],
         )
 
-    def look(self, picture, places, v):
-        """(n, s, knots): a picture of one channel at v (n, s, knots) above or below the knots."""
-        middle, width, eu, ev = (t[:, None, None] for t in places)
-        at = middle + width * ((self.knots + 0 * v)[..., None] * eu + v[..., None] * ev)
-        return nn.functional.grid_sample(picture, 2 * at - 1, padding_mode="border", align_corners=False)[:, 0]
+    def curves(self, u, *pairs):
+        """Of two curves each, through values (n, 2, knots): (n, 2, places) at u (n, 1, places), -0.5..0.5."""
+        at = u * (KNOTS - 1) + MID
+        knot = torch.cat([at.int()] * 2, 1)
+        lines = ((pair @ self.lines).split([KNOTS, KNOTS], 2) for pair in pairs)
+        return [start.gather(2, knot) + slope.gather(2, knot) * at for start, slope in lines]
 
-    def dark_line(self, face, places, seam):
-        """(n, knots): how far from the landmarks' seam, in mouth widths, the dark line between closed lips really runs."""
-        luma = (face * self.luma[None, :, None, None]).sum(1, keepdim=True)
-        seen = self.look(luma, places, seam[:, None] + self.search[..., None])
+    def look(self, picture, middle, axes, u, v):
+        """(n, 3, places) of a picture at u, v (n, 1, places) from a middle, along axes."""
+        # padding_mode="border" would keep to the picture too, but takes the runtime twice as long.
+        rim = 1 - 1 / SIDE
+        at = (2 * axes.transpose(1, 2) @ torch.cat([u, v], 1) + (2 * middle - 1).transpose(1, 2)).clamp(-rim, rim)
+        return nn.functional.grid_sample(picture, at.transpose(1, 2)[:, None], align_corners=False).squeeze(2)
+
+    def dark_line(self, face, middle, axes, seam):
+        """(n, 1, knots): how far from the landmarks' seam, in mouth widths, the dark line between closed lips really runs."""
+        v = seam + self.search
+        u, v = (t.reshape(-1, 1, SEARCH * KNOTS) for t in (self.knots + 0 * v, v))
+        seen = (self.luma @ self.look(face, middle, axes, u, v)).reshape(-1, SEARCH, KNOTS)
         contrast = seen / seen.mean(1, keepdim=True).clamp(min=0.02)
-        share = torch.softmax(-contrast / 0.04 - (self.search[..., None] / 0.04) ** 2, 1)
-        return ((share * self.search[..., None]).sum(1) * (1 - (2 * self.knots) ** 8)) @ self.smooth
+        share = torch.softmax(-contrast / 0.04 - (self.search / 0.04) ** 2, 1)
+        return ((share * self.search).sum(1, keepdim=True) * (1 - (2 * self.knots) ** 8)) @ self.smooth
 
-    def within_jaw_line(self, line, u, v, chin_drop):
-        """Mouth widths from the (convex) jaw line where it has fallen to, > 0 inside the face."""
+    def within_jaw_line(self, line, width):
+        """Mouth widths from the (convex) jaw line (n, k, 2), > 0 inside the face."""
         a, b = line[:, :-1], line[:, 1:]
-        along = b - a
-        normal = torch.stack([along[..., 1], -along[..., 0]], 2) / along.norm(dim=2, keepdim=True).clamp(min=0.01)
-        offset = -(normal * a).sum(2)
-        offset = offset - normal[..., 1] * chin_drop
-        inside = torch.stack([u, v, torch.ones_like(u)], 2) @ torch.cat([normal, offset[..., None]], 2).transpose(1, 2)
-        return inside.amin(2)
+        along = (b - a) / width
+        normal = along @ along.new_tensor([[0, -1], [1, 0]]) / along.norm(dim=2, keepdim=True).clamp(min=0.01) / width
+        offset = -(normal * a).sum(2, keepdim=True)
+        return (torch.cat([normal, offset], 2) @ self.places).amin(1, keepdim=True)
 
     def shadowed(self, light):
         """light ** shadow for each colour; the runtime's exp and log are much faster than its powers."""
-        return torch.exp(self.shadow * light.clamp(min=1e-4).log()[:, None])
+        return torch.exp(self.shadow * light.log())
 
-    def patch(self, face, at):
-        """(n, 3): mean colour around places (n, 2) of the crop."""
-        small = nn.functional.avg_pool2d(face, 8)
-        size = small.shape[-1]
-        t = (torch.arange(size, dtype=torch.float32, device=face.device) + 0.5) / size
-        wx = torch.exp(-(((t[None] - at[:, :1]) / 0.06) ** 2))
-        wy = torch.exp(-(((t[None] - at[:, 1:]) / 0.06) ** 2))
-        w = (wy[:, :, None] * wx[:, None, :]).flatten(1) + 1e-6
-        return (small.flatten(2) * w[:, None]).sum(2) / w.sum(1, keepdim=True)
+    def patches(self, picture, at):
+        """(n, 3, k): mean colours around k places (n, k, 2) of the crop."""
+        # How much each column and each row counts; never nothing, should the place be off the crop.
+        w = torch.exp(-square((self.coarse - at[..., None]) / 0.06)) + 1e-5
+        x, y = (w / w.sum(3, keepdim=True) / (SIDE // COARSE)).transpose(1, 3).split([1, 1], 2)  # (n, COARSE, 1, k)
+        # Rows are the cheapest to add, so they come first.
+        rows = picture.reshape(-1, 3, COARSE, SIDE // COARSE, SIDE).sum(3)
+        return (rows @ (self.pool @ x.transpose(1, 2)) * y.transpose(1, 2)).sum(2)
 
-    def remembered(self, face, memory, marks, landmarks, x, v, upper_to, lower_to, width):
-        """(n, 4, places): the remembered mouth's inside under these lips, in the present light, and how far it is one.
-        x: from the middle, in eye distances; v and the lips in mouth widths; width: of the mouth, in eye distances."""
-        left, right = marks[:, 48], marks[:, 54]
-        eyes = (marks[:, 45] - marks[:, 36]).norm(dim=1, keepdim=True).clamp(min=0.05)
-        middle, wide = (left + right) / 2, (right - left).norm(dim=1, keepdim=True).clamp(min=0.02)
-        eu = (right - left) / wide
-        ev = torch.stack([-eu[:, 1], eu[:, 0]], 1)
+    def remembered(self, memory, marks, now, u, within, width, eyes):
+        """The remembered mouth's inside under these lips (n, 3, places), in the present light, and how far it is one (n, 1, places).
+        now: how skin looks; within: how far under the upper lip and over the lower lip; width, eyes: of the present mouth."""
+        middle, wide, axes = mouth_axes(marks[:, [48]], marks[:, [54]], 0.02)
+        wide = wide.clamp(min=0.02)
+        scale = (marks[:, [45]] - marks[:, [36]]).norm(dim=2, keepdim=True).clamp(min=0.05)
+        width, wide = width / eyes, wide / scale  # lengths are in eye distances here
+        own = (marks[:, IBUG_LIPS] - middle[:, None]) / scale[:, None] @ axes[:, None].transpose(2, 3)
+        u = (u * (width / wide * (wide / width).clamp(0.8, 1.25))).clamp(-0.46, 0.46)
+        top, bottom = halves(self.curves(u, polyline(self.knots * wide, own))[0])
+        tall = (bottom - top).relu()
+        short = within.sum(1, keepdim=True).relu() * width
+        s = (within[:, :1] * width / short.clamp(min=1e-3)).clamp(0, 1)
+        # A rim of what was seen belongs to the lips.
+        v = top + 0.08 * tall + through(s, short, 0.84 * tall)
+        rgb = self.look(memory, middle, scale * torch.cat([wide * axes[:, :1], axes[:, 1:]], 1), u, v)
+        then = self.patches(memory, marks[:, [31, 35, 33]])
+        gain = (now.mean(2, keepdim=True) / then.mean(2, keepdim=True).clamp(min=0.03)).clamp(0.6, 1.5)
+        return rgb * gain, smoothstep(tall, 0.03)
 
-        def to_mouth(p):
-            away = (p - middle[:, None]) / eyes[:, None]
-            return torch.stack([(away * eu[:, None]).sum(2), (away * ev[:, None]).sum(2)], 2)
-
-        own = to_mouth(marks)
-        k = self.knots * wide / eyes
-        upper, lower = polyline(k, own[:, list(IBUG_UPPER)]), polyline(k, own[:, list(IBUG_LOWER)])
-        reach = 0.46 * wide / eyes
-        x = torch.maximum(torch.minimum(x * (wide / eyes / width).clamp(0.8, 1.25), reach), -reach)
-        at = ((x / (wide / eyes)).clamp(-0.5, 0.5) + 0.5) * (KNOTS - 1)
-        knot = at.floor().clamp(max=KNOTS - 2)
-        lines = torch.stack([upper, lower], 1)
-        both = torch.cat([lines[..., :-1], lines[..., 1:] - lines[..., :-1]], 1).gather(2, knot.long()[:, None].expand(-1, 4, -1))
-        lines = both[:, :2] + both[:, 2:] * (at - knot)[:, None]
-        tall = (lines[:, 1] - lines[:, 0]).clamp(min=0)
-        inset = 0.08 * tall  # what belongs to the lips
-        short = ((lower_to - upper_to) * width).clamp(min=0)
-        s = ((v - upper_to) * width / short.clamp(min=1e-3)).clamp(0, 1)
-        y = lines[:, 0] + inset + through(s, short, tall - 2 * inset)
-        place = middle[:, None] + eyes[:, None] * (x[..., None] * eu[:, None] + y[..., None] * ev[:, None])
-        rgb = nn.functional.grid_sample(memory, (2 * place - 1)[:, None], padding_mode="border", align_corners=False)[:, :, 0]
-        # Light: how the skin under the nose and beside the mouth looks now and then.
-        def skin(picture, a, b, c):
-            return (self.patch(picture, a) + self.patch(picture, b) + self.patch(picture, c)) / 3
-
-        now = skin(face, *(landmarks[:, AT[p]] for p in (98, 327, 2)))
-        then = skin(memory, marks[:, 31], marks[:, 35], marks[:, 33])
-        gain = (now / then.clamp(min=0.03)).clamp(0.6, 1.5)
-        return torch.cat([rgb * gain[..., None], smoothstep(tall / 0.03)[:, None]], 1)
-
-    def mouth_inside(self, landmarks, face, u, v, upper_to, lower_to, rest_mid, want, spread):
-        """A mouth's inside: (n, 4, places), not premultiplied. Lit and tinted by the skin on each side of the mouth."""
-        sides = []
-        for nostril, corner in ((98, 61), (327, 291)):
-            p = landmarks[:, AT[nostril]] * 0.4 + landmarks[:, AT[corner]] * 0.6
-            p = p + (landmarks[:, AT[corner]] - landmarks[:, AT[0]]) * 0.5
-            sides.append(self.patch(face, p))
-        share = (u + 0.5).clamp(0, 1)[:, None]
-        skin = sides[0][..., None] * (1 - share) + sides[1][..., None] * share
-        luma = (skin * self.luma[None, :, None]).sum(1, keepdim=True).clamp(min=0.03)
+    def light(self, sides, u):
+        """(n, 3, places): what the skin on each side of the mouth (n, 3, 2) says of the light at u (n, 1, places), -0.5..0.5."""
+        share = self.quarters[None] + 0.5
+        skin = sides @ torch.cat([1 - share, share])
+        luma = (self.luma @ skin).clamp(min=0.03)
         # What the light adds to the skin's own colour, it adds to the teeth's; dark skin is not all shadow.
         light = 0.86 * torch.exp(0.6 * (luma / SKIN_LUMA).log() + 0.25 * (skin / luma / self.skin).clamp(min=1e-4).log())
+        # So smooth that a cubic through four places has it.
+        start, rest = (light @ self.cubic).split([1, 3], 2)
+        return start + rest @ torch.cat([u, u * u, u * u * u], 1)
 
-        below, above = v - upper_to, lower_to - v  # under the upper lip, over the lower lip
-        gap = (lower_to - upper_to).clamp(min=0)
-        round_ = (-spread / 0.06).clamp(0, 1)
-        side = (u.abs() / 0.5).clamp(0, 1)
-
+    def mouth_inside(self, light, u, v, within, rest_mid, want, round_):
+        """A mouth's inside: RGB (n, 3, places), not premultiplied, and alpha (n, 1, places)."""
+        above = within[:, 1:]
+        uu = square(u)
         # The throat is darkest in the middle; towards the corners the cheeks' red tissue catches light.
-        out = self.cavity * light * (0.55 + 0.9 * side**2)[:, None]
+        cavity = 0.55 + 3.6 * uu.clamp(max=0.25)
         # Tongue: a mound that rests behind the lower teeth, lighter towards its tip.
-        mound = 0.06 + 0.40 * want - 0.9 * u * u
-        tongue = smoothstep((mound - above) / 0.10 + 0.5)
-        out = out + (self.tongue * light * (1 - 0.5 * smoothstep(above / 0.20))[:, None] - out) * tongue[:, None]
+        tongue = smoothstep(0.11 + 0.40 * want - 0.9 * uu - above, 0.10)
+        tip_light = 1 - 0.5 * smoothstep(above, 0.20)
 
-        def teeth(out, place_scale, tip, root, sign, half, strength):
-            """A row: from its root (in the gums) to its tip, `sign` 1 where the tip points down."""
-            place = u / place_scale * (1 + 1.0 * u * u)  # counts teeth from the middle; those at the sides turn away
-            offset = place - torch.floor(place) - 0.5  # 0 in a tooth's middle, ±0.5 between two
-            cleft = smoothstep(1 - (0.5 - offset.abs()) / 0.10)
-            edge = tip - sign * (0.012 + 0.05 * offset**2)  # rounded corners
-            inside = smoothstep(sign * (edge - v) / 0.018 + 0.5) * (1 - smoothstep((u.abs() - half) / 0.10))
-            # Rounded enamel: bright in the middle, shaded to the sides of each tooth and of the row, a little grey at the tip.
-            shade = (1 - 0.16 * (2 * offset.abs()) ** 2) * (1 - 0.30 * cleft) * (1 - 1.3 * u * u)
-            shade = (shade * strength).clamp(min=0.05)
-            colour = self.enamel * light * self.shadowed(shade)
-            gum = smoothstep(sign * (root + 0.02 * (2 * offset) ** 2 - v) / 0.02 + 0.5)
-            colour = colour + (self.gum * light * self.shadowed(shade) - colour) * gum[:, None]
-            return out + (colour - out) * inside[:, None]
-
+        # Both rows of teeth, first the upper one. It hangs from the skull: it stays while the lips move. Rounded lips cover it.
         # Lower teeth ride on the jaw: where the lip falls by itself little of them shows.
-        row = lower_to - 0.055 + 0.03 * smoothstep((want - 0.25) / 0.3) + 0.10 * u * u
-        out = teeth(out, 0.105, row, row + 0.20, -1, 0.26 - 0.08 * round_, 0.80 * (1 - 0.5 * round_) * (0.75 + 0.25 * smoothstep(above / 0.05)))
-        # Upper teeth hang from the skull: they stay while the lips move. Rounded lips cover them.
-        tip = rest_mid + 0.055 - 0.03 * round_ - 0.20 * u * u
-        out = teeth(out, 0.148, tip, tip - 0.24, 1, 0.33 - 0.06 * round_, (0.80 + 0.20 * smoothstep(below / 0.05)) * (1 - 0.25 * round_))
+        def rows(upper, lower):
+            return u.new_tensor([[upper], [lower]])
+
+        place = u * (1 + uu) * rows(1 / 0.148, 1 / 0.105)  # counts teeth from the middle; those at the sides turn away
+        offset = (place - torch.floor(place) - 0.5).abs()  # 0 in a tooth's middle, 0.5 between two
+        bulge = square(offset)
+        cleft = smoothstep(10 * offset - 4)
+        tips = torch.cat([rest_mid + 0.055 - 0.03 * round_, 0.055 - 0.03 * smoothstep(want - 0.25, 0.3)], 1)
+        inwards = tips - torch.cat([v, above], 1) - rows(0.20, 0.10) * uu  # from the teeth's tips towards their roots
+        half = rows(0.33, 0.26) - rows(0.06, 0.08) * round_
+        tooth = smoothstep(inwards - 0.05 * bulge - 0.003, 0.018)  # rounded corners
+        tooth = tooth * (1 - smoothstep(u.abs() - half, 0.10))
+        gum = smoothstep(inwards + rows(0.08, -0.08) * bulge - rows(0.23, 0.19), 0.02)
+        # Rounded enamel: bright in the middle, shaded to the sides of each tooth and of the row, a little grey at the tip.
+        shade = (1 - 0.64 * bulge) * (1 - 0.30 * cleft) * (1 - 1.3 * uu)
+        strength = rows(1, 0.80) - rows(0.25, 0.40) * round_
+        shade = shade * (rows(0.80, 0.75) * strength + rows(0.20, 0.25) * strength * smoothstep(within, 0.05))
+        shade = shade.clamp(min=0.05)
+
+        # How much of each is seen: the upper teeth, the lower ones behind them, what lies behind both.
+        first, second = halves(tooth)
+        tooth = torch.cat([first, second - second * first], 1)
+        free = 1 - tooth.sum(1, keepdim=True)
+        gum, tongue = tooth * gum, free * tongue
+        out = torch.cat([self.cavity, self.tongue], 1) @ torch.cat([(free - tongue) * cavity, tongue * tip_light], 1)
+        for enamel, gum, shade in zip(halves(tooth - gum), halves(gum), halves(shade)):
+            out = out + torch.cat([self.enamel, self.gum], 1) @ torch.cat([enamel, gum], 1) * self.shadowed(shade)
         # Little light falls through a narrow slit, and the lips shade what is right behind them.
-        near = torch.minimum(below, above)
-        dark = (0.45 + 0.55 * smoothstep(gap / 0.10)) * (0.55 + 0.45 * smoothstep(near / 0.04))
-        out = out * self.shadowed(dark)
-        alpha = (smoothstep(gap / 0.02) * smoothstep(near / 0.03 + 0.6))[:, None]
-        return torch.cat([out, alpha], 1)
+        gap, near = within.sum(1, keepdim=True), within.amin(1, keepdim=True)
+        wide, narrow = halves(smoothstep(gap, rows(0.10, 0.02)))
+        deep, edge = halves(smoothstep(near + rows(0, 0.018), rows(0.04, 0.03)))
+        dark = (0.45 + 0.55 * wide) * (0.55 + 0.45 * deep)
+        return out * light * self.shadowed(dark), narrow * edge
