@@ -47,6 +47,7 @@ pub mod runtime;
 use gst::glib;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    runtime::no_telemetry();
     if let Some(file) = plugin.filename() {
         model::set_plugin_file(file);
     }

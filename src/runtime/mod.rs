@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 pub use self::aside::{Aside, Cancel, Outcome};
+pub use self::onnx::no_telemetry;
 pub use self::watch::{Run, watch};
 use crate::model::{Model, Name};
 

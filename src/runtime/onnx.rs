@@ -214,6 +214,20 @@ impl Session for OnnxSession {
     }
 }
 
+/// Builds of ONNX Runtime send events to their maker, and keep them in the home folder until then, unless this variable is set when the
+/// library is loaded; its own switch, in [`environment`], comes too late. A value that somebody has set stays.
+pub fn no_telemetry() {
+    const SWITCH: &str = "ORT_DISABLE_TELEMETRY";
+    if gst::glib::getenv(SWITCH).is_none() {
+        // SAFETY: called while the plugin is loaded, under GStreamer's registry lock. GLib and Rust's library lock their own reading and
+        // writing of the environment; code in C that reads it at this moment, in another thread, is the risk that remains.
+        let set = unsafe { gst::glib::setenv(SWITCH, "1", false) };
+        if let Err(error) = set {
+            gst::warning!(gst::CAT_DEFAULT, "{SWITCH} cannot be set, ONNX Runtime may send events: {error}");
+        }
+    }
+}
+
 /// The process's ONNX Runtime. A failure is not remembered: the library may be there at the next try.
 fn environment() -> Result<Environment, RuntimeError> {
     static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
