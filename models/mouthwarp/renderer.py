@@ -30,6 +30,7 @@ CHEEKS = (205, 425)
 POINTS = UPPER_EDGE + LOWER_EDGE + UPPER_OUTLINE + LOWER_OUTLINE + EYES + NOSE + JAW_LINE + CHEEKS
 AT = {point: i for i, point in enumerate(POINTS)}
 LIPS = (61,) + UPPER_EDGE + (291,), (61, 78) + LOWER_EDGE + (308, 291)  # both edges, each from corner to corner
+OUTLINES = UPPER_OUTLINE, (61,) + LOWER_OUTLINE + (291,)
 
 # iBUG's numbers of the same places, for the remembered mouth.
 IBUG_LIPS = [[60, 61, 62, 63, 64], [60, 67, 66, 65, 64]]  # upper, lower
@@ -39,6 +40,8 @@ STILL = 0.004  # an opening that nobody sees
 REST = 0.35  # the line at which open lips meet, from the upper to the lower one: the jaw comes up more than the lip goes down
 RAISE = 0.22  # of an opening, how far the upper lip rises
 HIDE, HIDE_MORE = 0.015, 0.07  # this much of lips that close, and this much of their gap, counts as inside, mouth widths
+HIDE_MOST = 0.35  # but no more of a lip than this: a grin's are thin
+RELAX = 0.3  # lips that were stretched around an open mouth are so much fuller when they have closed
 CORNER_DROP = 0.10  # and how far the corners follow
 CHIN = 0.75  # the chin follows the lower lip by this much
 LIP = 0.1  # this much of the lower lip moves as one, before the chin's own movement mixes in, mouth widths
@@ -166,7 +169,10 @@ class Renderer(nn.Module):
         # Lips that come together take no rim of what lay between them along.
         closing = opened * (1 - want / gap_mid.clamp(min=0.02)).clamp(min=0)
         rim = closing * (HIDE + HIDE_MORE * gap_mid) * lens**0.3
-        upper, lower = seam - gap / 2 - rim, seam + gap / 2 + rim
+        outlines = polyline(k, marks[:, [[AT[name] for name in outline] for outline in OUTLINES]])
+        thickness = ((torch.cat([upper, lower], 1) - outlines) * self.outwards).clamp(min=0)
+        rim_above, rim_below = halves(torch.minimum(rim, HIDE_MOST * thickness))
+        upper, lower = seam - gap / 2 - rim_above, seam + gap / 2 + rim_below
         gap = lower - upper
         # Where they meet when the mouth closes: half way to a plain curve between the corners where they were far apart.
         rest = upper + REST * gap
@@ -232,8 +238,9 @@ class Renderer(nn.Module):
         lift, fall = halves(move)
         moved = torch.cat([lift - fade * lift, fall + mix * (jaw_field - fall)], 1)
 
-        # Thickness of the lips: fuller when rounded, thinner when pressed.
-        full = (0.22 * round_ - 0.10 * closure) * self.outwards
+        # Thickness of the lips: fuller when rounded or relaxed, thinner when pressed.
+        relaxed = closing * smoothstep(gap_mid, 0.35)
+        full = (0.22 * round_ - 0.10 * closure + RELAX * relaxed) * self.outwards
         full = full * (torch.exp(square(square(us.clamp(-1, 1))) * (-1 / 0.42**4)) * self.window)
         full = full * outside * torch.exp(square(outside) * outside.new_tensor([[-1 / 0.22**2], [-1 / 0.25**2]]))
         source = full - moved  # minus place, along v
