@@ -18,7 +18,7 @@ DEVIATIONS = (0.0534, 0.0200, 0.0365, 0.0192)
 # The running level and mean spectrum start here: a quiet room, in natural logarithms of the front end's power.
 QUIET_LEVEL, QUIET_SPECTRUM = -6.0, -8.0
 LEVEL_FALL = 0.02  # of the running peak, per step
-UNSURE = 0.1  # of a probability of speech, and of its opposite, that counts as none
+UNSURE = 0.2  # of a probability of speech, and of its opposite, that counts as none
 LOUD_BELOW = 2.5  # rows no further than this below the peak tell what the voice and the room sound like
 
 

@@ -6,10 +6,11 @@ asterisk-core-sounds-*-g722 and asterisk-prompt-*), who read syllables (gcin-voi
 tells when lips are pressed together. Sounds without a voice mean a closed mouth.
 """
 
-import subprocess
 from pathlib import Path
 
+import av
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 
 import festival
 from augment import SPEECH_RMS, Noises, degrade
@@ -30,6 +31,7 @@ PEOPLE = 0.3  # of the synthetic speech is festival's, which is made of recordin
 TRACT = 1.12  # the longest vocal tract, relative to the voice's own; the shortest is its inverse
 LONGEST = 12  # seconds of an utterance
 NO_VOICE = ("beep", "tone", "silence", "monkey", "zip", "screech", "moo")  # names of prompts that are none
+PRESSED_LONGER = 1  # rows before and after the table's closures, which are short: people's lips are seen pressed longer
 TEACHER_RMS = 10 ** (-19 / 20)  # what the teacher hears is as loud as the real speakers' recordings
 
 # Speech: louder than this below the loudest, and than the noise; pauses below JOIN belong to it, and the mouth is ready before and rests after it.
@@ -165,7 +167,8 @@ class Maker:
             if spoken and len(spoken[0]) > SAMPLE_RATE:
                 sound = spoken[0][: SAMPLE_RATE * LONGEST]
                 rows = (len(sound) - LENGTH) // HOP + 1
-                closure = np.stack([mouth(spoken[1], rows)[:, 2], np.full(rows, 0.6)], 1)
+                pressed = maximum_filter1d(mouth(spoken[1], rows)[:, 2], 1 + 2 * PRESSED_LONGER)
+                closure = np.stack([pressed, np.full(rows, 0.6)], 1)
                 yield self.item("synthetic", sound + self.rng.standard_normal(len(sound)) * 1e-5, 1, closure=closure)
 
     def nothing(self, count):
@@ -180,10 +183,15 @@ class Maker:
 
 
 def read(path):
-    """Mono samples at SAMPLE_RATE of any file that ffmpeg reads; none where it reads none."""
-    form = ["-f", "g722"] if path.suffix == ".g722" else []
-    command = ["ffmpeg", "-v", "error", *form, "-i", path, "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "s16le", "-"]
-    return np.frombuffer(subprocess.run(command, capture_output=True, check=False).stdout, np.int16) / 32768
+    """Mono samples at SAMPLE_RATE of any sound file; none where it is none."""
+    resampler, parts = av.AudioResampler("s16", "mono", SAMPLE_RATE), []
+    try:
+        with av.open(str(path), format="g722" if path.suffix == ".g722" else None) as file:
+            for frame in [*file.decode(audio=0), None]:  # None: what the resampler still holds
+                parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+    except (av.FFmpegError, IndexError):
+        return np.zeros(0)
+    return np.concatenate(parts) / 32768 if parts else np.zeros(0)
 
 
 def utterance(espeak, language, voice, rng, longest_tract=1.0):
