@@ -651,13 +651,15 @@ fn what_the_next_element_wants_of_buffers_reaches_the_decoder() {
 }
 
 #[test]
-fn a_gap_stays_a_gap_and_late_frames_are_not_dropped() {
+fn a_gap_stays_a_gap_until_it_gets_a_mouth_and_late_frames_are_not_dropped() {
     init();
     let info = info(VideoFormat::I420, 64, 64);
     let mut element = Paste::new("facepaste", &info);
     let mut gap = frame(&info, 0);
     gap.get_mut().unwrap().set_flags(gst::BufferFlags::GAP);
-    assert!(element.push(gap, vec![]).flags().contains(gst::BufferFlags::GAP));
+    assert!(element.push(gap.copy(), vec![]).flags().contains(gst::BufferFlags::GAP));
+    let mouth = face(square(20.0, 20.0, 24.0, 0.0), Some(Generated::Warp(Arc::new(shift(0.1, 0.1)))));
+    assert!(!element.push(gap, vec![mouth]).flags().contains(gst::BufferFlags::GAP));
     let qos = gst::event::Qos::new(
         gst::QOSType::Underflow,
         10.0,

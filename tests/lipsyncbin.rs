@@ -69,6 +69,25 @@ fn between_a_decoder_and_an_encoder_with_a_long_look_ahead() {
     assert!(!sound[0].lock().is_empty() && *sound[0].lock() == *sound[1].lock(), "the sound has changed");
 }
 
+/// videorate marks its duplicates GAP, as what is no picture is marked; they have pixels, and lips that do not move with the others' flicker.
+#[test]
+fn frames_that_were_repeated_to_reach_a_rate_get_a_mouth() {
+    for rate in ["25/2", "24/1"] {
+        let pipeline = launch(&format!(
+            "filesrc location={} ! decodebin ! videoconvert ! videorate ! video/x-raw,framerate={rate} \
+             ! videorate ! video/x-raw,framerate=25/1 ! b.video_sink filesrc location={} ! decodebin ! audioconvert ! b.audio_sink \
+             lipsyncbin name=b on-error=fail b.video_src ! fakesink name=video b.audio_src ! fakesink",
+            demo("face.mp4"),
+            demo("voice.wav"),
+        ));
+        let bin = pipeline.by_name("b").unwrap();
+        finish(&pipeline);
+        let (frames, generated) = (stat(&bin, "frames"), stat(&bin, "generated"));
+        assert!(frames > 40 && generated * 10 > frames * 9, "{rate}: {generated} of {frames} frames");
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
 /// Frames so large that a queue of default size holds one of them.
 #[test]
 fn large_frames_and_no_face() {

@@ -298,6 +298,9 @@ impl BaseTransformImpl for FacePaste {
                 debug::draw(&mut canvas, face);
             }
         }
+        drop(frame);
+        // What was a duplicate (videorate marks those) shows something of its own now.
+        buffer.unset_flags(gst::BufferFlags::GAP | gst::BufferFlags::DROPPABLE);
         Ok(gst::FlowSuccess::Ok)
     }
 }

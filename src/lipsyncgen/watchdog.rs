@@ -38,7 +38,7 @@ struct Activity {
     hangs: bool,
 }
 
-/// Watches one element while it is PLAYING or on the way there: most deadlocks keep a pipeline from ever starting.
+/// Watches one element while it is PLAYING or on the way there, or to PAUSED: most deadlocks keep a pipeline from ever starting.
 #[derive(Debug)]
 pub struct Watchdog {
     activity: Arc<Mutex<Activity>>,
@@ -113,7 +113,7 @@ impl Watchdog {
                     reported = None;
                     event(&element, "recovered", "frames flow again", None);
                 }
-                if !is_playing(element.upcast_ref()) {
+                if !is_to_move(element.upcast_ref()) {
                     activity.lock().since = Instant::now();
                     continue;
                 }
@@ -125,7 +125,11 @@ impl Watchdog {
                     reported = Some(frames);
                     let text = format!("no frame left for {:.1} s: {}", idle.as_secs_f64(), found.cause);
                     match on_stall {
-                        OnStall::Report => event(&element, "stalled", &text, found.pad),
+                        OnStall::Report => {
+                            event(&element, "stalled", &text, found.pad);
+                            // Tools such as gst-launch-1.0 print warnings, and no messages of elements.
+                            gst::element_warning!(element, gst::StreamError::Failed, ("{text}"));
+                        }
                         OnStall::Error => gst::element_error!(element, gst::StreamError::Failed, ("{text}")),
                     }
                 }
@@ -145,11 +149,11 @@ impl Watchdog {
     }
 }
 
-/// Whether the pipeline is PLAYING, or would be if its sinks had got their first buffers.
-fn is_playing(element: &gst::Element) -> bool {
+/// Whether the pipeline is PLAYING or waits for its sinks' first buffers, on the way to PLAYING or to PAUSED, where gst-launch-1.0 goes first.
+fn is_to_move(element: &gst::Element) -> bool {
     // A pipeline whose sink lost its buffer, to a flush or a pause of its own, says that it is on its way to PAUSED, wherever it
     // goes then. What it sent to PLAYING before stays there.
-    element.current_state() == gst::State::Playing || top(element).state(gst::ClockTime::ZERO).2 == gst::State::Playing
+    element.current_state() == gst::State::Playing || top(element).state(gst::ClockTime::ZERO).2 >= gst::State::Paused
 }
 
 fn event(element: &super::LipsyncGen, kind: &str, text: &str, pad: Option<&str>) {
