@@ -79,7 +79,7 @@ pub enum OnError {
 #[enum_type(name = "GstLipsyncOnStall")]
 pub enum OnStall {
     #[default]
-    #[enum_value(name = "Report: an element message says which pad starves and why", nick = "report")]
+    #[enum_value(name = "Report: an element message and a warning say which pad starves and why", nick = "report")]
     Report,
     #[enum_value(name = "Error: an error with the same text ends the stream", nick = "error")]
     Error,
