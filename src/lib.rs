@@ -42,6 +42,7 @@ mod lipsyncgen;
 pub mod model;
 mod moment;
 pub mod pixels;
+mod properties;
 pub mod runtime;
 
 use gst::glib;

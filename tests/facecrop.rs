@@ -45,7 +45,7 @@ fn error(messages: &[gst::Message]) -> Option<String> {
 fn events(messages: &[gst::Message]) -> Vec<(String, u32)> {
     messages
         .iter()
-        .filter_map(|m| m.structure().filter(|s| s.name() == "application/x-lipsync-event"))
+        .filter_map(|m| m.structure().filter(|s| s.name() == "application/x-lipsync-event" && s.has_field("track")))
         .map(|s| (s.get("type").unwrap(), s.get("track").unwrap()))
         .collect()
 }
@@ -315,6 +315,124 @@ fn the_size_may_change_midstream() {
     assert_eq!((width(0).0, width(5).0), (1.0, 1.0));
     let ratio = width(0).1 / width(9).1;
     assert!((1.9..2.1).contains(&ratio), "{ratio}");
+}
+
+fn warnings(messages: &[gst::Message]) -> Vec<String> {
+    let text = |m: &gst::Message| match m.view() {
+        gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
+        _ => None,
+    };
+    messages.iter().filter_map(text).collect()
+}
+
+/// For how long nobody could speak, and why, each time that it was told.
+fn absences(messages: &[gst::Message]) -> Vec<(u64, String)> {
+    messages
+        .iter()
+        .filter_map(|m| m.structure().filter(|s| s.get::<&str>("type") == Ok("no-face")))
+        .map(|s| (s.get("for-ms").unwrap(), s.get("reason").unwrap()))
+        .collect()
+}
+
+#[test]
+fn where_nobody_can_speak_it_says_so_and_why() {
+    let (frames, messages) = run(
+        "videotestsrc pattern=black num-buffers=120 ! video/x-raw,width=64,height=48,framerate=25/1 ! facecrop ! appsink name=out",
+    );
+    assert_eq!((frames.len(), error(&messages)), (120, None));
+    assert_eq!(absences(&messages), [(2000, "none found".into()), (4000, "none found".into())]);
+
+    let Some(face) = common::media("portrait/painted_woman_508x504.png") else { return };
+    let (frames, messages) = run(&format!("{} ! facecrop ! appsink name=out", still(&face, 60, 508, 504)));
+    assert_eq!((absences(&messages), warnings(&messages)), (vec![], vec![]));
+    let wanted = (1.05 * frames[0].faces[0].bbox.w) as u32;
+    let small = format!("{} ! facecrop min-face-size={wanted} ! appsink name=out", still(&face, 60, 508, 504));
+    let (_, messages) = run(&small);
+    assert_eq!(absences(&messages).first().map(|(_, reason)| reason.as_str()), Some("too small"));
+    // A generator says so at the end, which is its end or the sound's.
+    for (picture, told) in [
+        (small, Some("px wide, less than facecrop's min-face-size")),
+        (
+            "videotestsrc pattern=black num-buffers=60 ! facecrop ! appsink name=out".into(),
+            Some("no face was found in 60 frames"),
+        ),
+        (format!("{} ! facecrop ! appsink name=out", still(&face, 60, 508, 504)), None),
+    ] {
+        let flash = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/flash");
+        let generator = format!("! lipsyncgen model={flash} backend=test ! appsink");
+        let (_, messages) = run(&picture.replace("! appsink", &generator));
+        let said = warnings(&messages).concat();
+        assert!(told.map_or(said.is_empty(), |told| said.contains(told)), "{said}");
+    }
+}
+
+/// A value that cannot be does not end a stream that runs.
+#[test]
+fn a_bad_value_while_it_runs_is_refused_and_said() {
+    common::init();
+    let mut harness = gst_check::Harness::new("facecrop");
+    let element = harness.element().unwrap();
+    let bus = common::OwnBus::of(&element);
+    harness.set_src_caps_str("video/x-raw,format=I420,width=64,height=48,framerate=25/1");
+    element.set_property("region", "8,8,32,32");
+    let mut frame = |k: u64| {
+        let mut buffer = gst::Buffer::from_mut_slice(vec![0u8; 64 * 48 * 3 / 2]);
+        buffer.get_mut().unwrap().set_pts(k * 40.mseconds());
+        harness.push_and_pull(buffer).expect("the stream goes on");
+    };
+    let said = || warnings(&std::iter::from_fn(|| bus.pop()).collect::<Vec<_>>()).concat();
+    frame(0);
+    element.set_property("region", "rubbish");
+    frame(1);
+    assert_eq!(element.property::<Option<String>>("region").as_deref(), Some("8,8,32,32"));
+    assert!(said().contains("rubbish"));
+    element.set_property("region", "1000,1000,50,50");
+    (2..5).for_each(&mut frame);
+    let text = said();
+    assert_eq!(text.matches("outside the picture, which is 64 x 48").count(), 1, "{text}");
+    element.set_property("detector", "scrfd");
+    let text = said();
+    assert!(text.contains("detector was set in state") && text.contains("NULL"), "{text}");
+    element.set_property("smoothing", 0.2f32);
+    assert_eq!(said(), "");
+}
+
+/// Who was cut out of the picture must not speak.
+#[test]
+fn a_crop_is_made_before_it_and_not_left_to_whoever_shows_the_picture() {
+    common::init();
+    for element in ["facecrop", "avatarloop mode=forward"] {
+        let pipeline = gst::parse::launch(&format!(
+            "videotestsrc num-buffers=2 ! video/x-raw,format=I420,width=64,height=48 ! videocrop left=32 ! {element} ! fakesink name=end"
+        ));
+        let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
+        let end = pipeline.by_name("end").unwrap().static_pad("sink").unwrap();
+        // A sink that would take such pictures.
+        end.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM | gst::PadProbeType::PUSH, |_, info| {
+            if let Some(query) = info.query_mut()
+                && let gst::QueryViewMut::Allocation(query) = query.view_mut()
+            {
+                query.add_allocation_meta::<gst_video::VideoMeta>(None);
+                query.add_allocation_meta::<gst_video::VideoCropMeta>(None);
+                return gst::PadProbeReturn::Handled;
+            }
+            gst::PadProbeReturn::Ok
+        });
+        let seen = Arc::new(std::sync::Mutex::new(None));
+        let cropped = seen.clone();
+        end.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let buffer = info.buffer().unwrap();
+            cropped.lock().unwrap().get_or_insert((buffer.size(), buffer.meta::<gst_video::VideoCropMeta>().is_some()));
+            gst::PadProbeReturn::Ok
+        });
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while seen.lock().unwrap().is_none() && std::time::Instant::now() < until {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert_eq!(*seen.lock().unwrap(), Some((32 * 48 * 3 / 2, false)), "{element}");
+    }
 }
 
 /// A facecrop fed by hand with one picture.

@@ -10,6 +10,8 @@ use super::LoopMode;
 use super::order::Order;
 use super::store::{Limits, Store, StoreError};
 use crate::moment::{Moment, next_clip};
+use crate::pixels;
+use crate::properties::warn_if_late;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("avatarloop", gst::DebugColorFlags::empty(), Some("Endless picture from a clip"))
@@ -311,7 +313,12 @@ impl AvatarLoop {
             query.set_result(&narrow(&caps, &self.sinkpad, query.filter_owned().as_ref()));
             return true;
         }
-        gst::Pad::query_default(&self.sinkpad, Some(&*self.obj()), query)
+        let answered = gst::Pad::query_default(&self.sinkpad, Some(&*self.obj()), query);
+        if let gst::QueryViewMut::Allocation(query) = query.view_mut() {
+            // What is repeated is what the buffers hold, and no more.
+            pixels::want_whole_pictures(query);
+        }
+        answered
     }
 
     fn src_query(&self, query: &mut gst::QueryRef) -> bool {
@@ -467,6 +474,7 @@ impl ObjectImpl for AvatarLoop {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        warn_if_late(&*self.obj(), pspec);
         // GObject has checked the types.
         let mut settings = self.settings.lock();
         match pspec.name() {

@@ -12,7 +12,10 @@
  * ]| The model is the one that lipsyncgen uses.
  *
  * When a face comes or goes, the element posts an element message `application/x-lipsync-event` with the fields `type`
- * (`face-found`, `face-lost`), `track` (a number that stays the same as long as the face is followed) and `running-time`.
+ * (`face-found`, `face-lost`), `track` (a number that stays the same as long as the face is followed) and `running-time`. Where no
+ * face could be given a mouth for two seconds there is one of `type` `no-face`, and again whenever that has lasted twice as long, at
+ * least once a minute: `for-ms`, the `reason` (`none found`, `too small`, `turned away`, `uncertain`), and the `width` in pixels of
+ * the widest face that was found.
  */
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -26,15 +29,18 @@ use parking_lot::Mutex;
 
 use super::CAT;
 use super::FaceSelect;
+use super::absence::{Absence, Unused};
 use super::analysis::{Analysis, Config};
 use super::detector::SEETA;
 use super::region;
 use super::tracker::Event;
 
 use crate::face_meta::FaceMeta;
+use crate::geometry::Rect;
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::moment;
 use crate::pixels;
+use crate::properties::warn_if_late;
 use crate::runtime::Cancel;
 
 const DEFAULT_DETECT_INTERVAL: u32 = 0;
@@ -93,6 +99,9 @@ struct ModelChoice {
 struct State {
     info: Option<gst_video::VideoInfo>,
     last_time: Option<gst::ClockTime>,
+    absence: Absence,
+    /// A region that lies outside the picture, and has been told.
+    outside: Option<Rect>,
 }
 
 /// Locks are taken one at a time, and none is held across a query, a message or a push.
@@ -191,6 +200,36 @@ impl FaceCrop {
         let _ = self.obj().post_message(message);
     }
 
+    /// Nobody can speak, and has not been able to for so long.
+    fn post_absence(&self, lasts: Duration, unused: Option<Unused>, time: Option<gst::ClockTime>) {
+        let structure = gst::Structure::builder("application/x-lipsync-event")
+            .field("type", "no-face")
+            .field("for-ms", lasts.as_millis() as u64)
+            .field("reason", unused.map_or("none found", |unused| unused.reason.as_str()))
+            .field_if_some("width", unused.map(|unused| unused.width.round() as u32))
+            .field_if_some("running-time", time)
+            .build();
+        let _ = self.obj().post_message(gst::message::Element::builder(structure).src(&*self.obj()).build());
+    }
+
+    /// Says once where the region that was set shows nothing of the picture.
+    fn check_region(&self, region: Option<Rect>, info: &gst_video::VideoInfo) {
+        let picture = Rect::new(0.0, 0.0, info.width() as f32, info.height() as f32);
+        let outside = region.filter(|region| region.iou(&picture) <= 0.0);
+        let before = std::mem::replace(&mut self.state.lock().outside, outside);
+        if outside.is_some() && outside != before {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                (
+                    "region lies outside the picture, which is {} x {} pixels: nobody is found there",
+                    info.width(),
+                    info.height()
+                )
+            );
+        }
+    }
+
     fn fail(&self, error: gst::ErrorMessage) -> gst::FlowError {
         self.post_error_message(error);
         gst::FlowError::Error
@@ -275,8 +314,17 @@ impl ObjectImpl for FaceCrop {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = self.settings.lock();
+        warn_if_late(&*self.obj(), pspec);
         let text = || value.get::<Option<String>>().expect("type checked upstream");
+        if pspec.name() == "region"
+            && self.obj().current_state() > gst::State::Null
+            && let Err(wrong) = region::parse(&text().unwrap_or_default())
+        {
+            // Before the start it is an error. A stream that runs does not end for it.
+            gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{wrong}; the region stays as it was"));
+            return;
+        }
+        let mut settings = self.settings.lock();
         match pspec.name() {
             "model" => settings.model = text().filter(|m| !m.is_empty()),
             "detector" => settings.detector = text().filter(|d| !d.is_empty()).unwrap_or_else(|| SEETA.into()),
@@ -434,6 +482,7 @@ impl BaseTransformImpl for FaceCrop {
     ) -> Result<(), gst::LoggableError> {
         // The buffers go on as they are, so whatever suits the next element suits this one.
         if self.obj().src_pad().peer_query(query.query_mut()) {
+            pixels::want_whole_pictures(query);
             Ok(())
         } else {
             Err(gst::loggable_error!(CAT, "downstream proposes nothing"))
@@ -451,6 +500,7 @@ impl BaseTransformImpl for FaceCrop {
         let (time, step) = self.time_step(buffer);
         let moment = moment::of(buffer);
         let info = self.state.lock().info.clone().ok_or(gst::FlowError::NotNegotiated)?;
+        self.check_region(config.region, &info);
 
         let result = {
             let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info)
@@ -463,6 +513,7 @@ impl BaseTransformImpl for FaceCrop {
             true => gst::FlowError::Flushing,
             false => self.fail(gst::error_msg!(gst::LibraryError::Failed, ("{e}"))),
         })?;
+        let absence = self.state.lock().absence.watch(step, &faces);
         for face in faces {
             gst::trace!(CAT, imp = self, "face {} at {:?}, weight {}", face.track, face.bbox, face.weight);
             FaceMeta::add(buffer, Arc::new(face));
@@ -470,6 +521,9 @@ impl BaseTransformImpl for FaceCrop {
         for event in events {
             gst::debug!(CAT, imp = self, "{event:?}");
             self.post(event, time);
+        }
+        if let Some((lasts, unused)) = absence {
+            self.post_absence(lasts, unused, time);
         }
         Ok(gst::FlowSuccess::Ok)
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Finds the faces in each frame, follows them, and cuts out what the model needs; the frame itself stays untouched.
 
+mod absence;
 mod analysis;
 mod boxes;
 mod cut;

@@ -15,6 +15,7 @@ use super::{Blend, debug, image, warp};
 use crate::face_meta::{Face, FaceMeta, Generated, Patch, Warp};
 use crate::model::Model;
 use crate::pixels::{self, Canvas};
+use crate::properties::warn_if_late;
 use crate::runtime::Cancel;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -121,6 +122,7 @@ impl ObjectImpl for FacePaste {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        warn_if_late(&*self.obj(), pspec);
         let mut settings = self.settings.lock();
         // GObject has checked the types.
         match pspec.name() {

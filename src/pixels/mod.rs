@@ -40,6 +40,14 @@ pub use shrink::PlaneCrop;
 pub use tile::Tile;
 pub use walk::{Fixed, ONE, walk};
 
+/// Takes back that pictures may come with a rectangle that is to be cut out of them: whoever reads them here sees all that they
+/// hold, also what was to be cut away.
+pub fn want_whole_pictures(query: &mut gst::query::Allocation) {
+    while let Some(nth) = query.find_allocation_meta::<gst_video::VideoCropMeta>() {
+        query.remove_nth_allocation_meta(nth);
+    }
+}
+
 /// The formats that the elements accept, in order of preference.
 pub const FORMATS: &[VideoFormat] = &[
     VideoFormat::I420,
