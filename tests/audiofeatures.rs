@@ -351,6 +351,30 @@ fn silence_is_flagged_by_the_threshold() {
     }
 }
 
+/// A voice that was recorded far too quietly: nobody would speak, and nothing say so.
+#[test]
+fn a_sound_that_is_too_quiet_from_beginning_to_end_is_told() {
+    for (volume, told) in [(0.0005, true), (0.0, true), (0.3, false)] {
+        common::init();
+        let pipeline = gst::parse::launch(&format!(
+            "audiotestsrc num-buffers=20 volume={volume} ! audioconvert ! audioresample ! audiofeatures model={MEL} ! fakesink"
+        ))
+        .unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let bus = pipeline.bus().unwrap();
+        let kinds = [gst::MessageType::Eos, gst::MessageType::Error, gst::MessageType::Warning];
+        let first = bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &kinds).unwrap();
+        pipeline.set_state(gst::State::Null).unwrap();
+        match first.view() {
+            gst::MessageView::Warning(warning) => {
+                let text = warning.error().to_string();
+                assert!(told && text.contains("silence-threshold, -50 dBFS"), "{volume}: {text}");
+            }
+            other => assert!(!told && matches!(other, gst::MessageView::Eos(_)), "{volume}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn eos_brings_the_last_rows() {
     for samples in [1, 159, 160, 161, 16_000] {
@@ -381,8 +405,13 @@ fn samples_that_are_no_numbers_are_zero_and_said_once() {
     harness.push_event(gst::event::Eos::new());
     let zeros = rows_of(&vec![0.0; 3200], 3200, ClockTime::ZERO);
     assert!(rows(&mut harness) == zeros);
-    let warnings = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning])).count();
-    assert_eq!(warnings, 1);
+    let said = |message: gst::Message| match message.view() {
+        gst::MessageView::Warning(warning) => warning.error().to_string(),
+        _ => String::new(),
+    };
+    let warnings = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning])).map(said);
+    // The other one is about silence.
+    assert_eq!(warnings.filter(|text| text.contains("NaN")).count(), 1);
 }
 
 #[test]

@@ -45,6 +45,16 @@ impl Extractor {
         }
     }
 
+    /// The mean square of the loudest row of all stretches so far.
+    pub fn loudest(&self) -> f64 {
+        self.stream.loudest()
+    }
+
+    /// Where the sound of the stretch ends so far.
+    pub fn end(&self) -> Option<ClockTime> {
+        Some(self.timeline?.sample(self.stream.len()))
+    }
+
     /// Starts a stretch whose first sample is at `anchor`. Whatever an earlier one still holds is lost: see
     /// [`Self::finish`].
     pub fn begin(&mut self, anchor: ClockTime) {

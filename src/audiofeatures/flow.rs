@@ -10,6 +10,7 @@ use gst::{ClockTime, FlowError, FlowSuccess};
 use super::extractor::Extractor;
 use super::graph::{Graph, Listener};
 use super::imp::{AudioFeatures, CAT, Loaded, State, Work, latency_of};
+use super::timeline::Timeline;
 use crate::model::{self, DEFAULT_MODEL, Model};
 use crate::runtime::Outcome;
 
@@ -178,7 +179,8 @@ impl AudioFeatures {
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         // A second at a time: a long buffer neither holds the lock for long nor fills memory with rows.
         let pieces = map.chunks(sample_rate as usize * BYTES_PER_SAMPLE).map(|bytes| self.samples(bytes));
-        self.start(buffer.pts(), discont, segment.start(), generation)?;
+        let (pts, discont) = self.place(&buffer, discont, &segment, sample_rate);
+        self.start(pts, discont, segment.start(), generation)?;
         self.feed(pieces, generation)
     }
 
@@ -193,6 +195,53 @@ impl AudioFeatures {
             );
         }
         samples
+    }
+
+    /// When the buffer's sound is, and whether it is to be torn from what was before. What is not live is taken at its word.
+    fn place(
+        &self,
+        buffer: &gst::BufferRef,
+        discont: bool,
+        segment: &gst::FormattedSegment<ClockTime>,
+        sample_rate: u32,
+    ) -> (Option<ClockTime>, bool) {
+        let as_stamped = (buffer.pts(), discont);
+        let now = self.obj().current_running_time().filter(|_| self.is_live());
+        let now = now.and_then(|now| segment.position_from_running_time(now));
+        let (Some(pts), Some(now)) = (buffer.pts(), now) else { return as_stamped };
+        let lasts = Timeline::duration((buffer.size() / BYTES_PER_SAMPLE) as u64, sample_rate);
+        let placed = {
+            let state = &mut *self.state.lock();
+            let end = state.work.as_ref().and_then(|work| work.extractor.end());
+            state.stamps.place(pts, lasts, end, now)
+        };
+        if let Some(off) = placed.jumped {
+            self.tell_jump(off, segment.to_running_time(now));
+        }
+        // Sources call every buffer that is out of place a discontinuity.
+        (placed.time, discont && placed.time.is_some())
+    }
+
+    /// Whether what comes in is live, as far as upstream knows.
+    fn is_live(&self) -> bool {
+        if let Some(live) = self.state.lock().live {
+            return live;
+        }
+        let mut query = gst::query::Latency::new();
+        let live = self.sinkpad.peer_query(&mut query).then(|| query.result().0);
+        self.state.lock().live = live;
+        live == Some(true)
+    }
+
+    fn tell_jump(&self, off: i64, time: Option<ClockTime>) {
+        let by = off / 1_000_000;
+        gst::warning!(CAT, imp = self, "the sound's timestamps are {by} ms off the clock");
+        let structure = gst::Structure::builder("application/x-lipsync-event")
+            .field("type", "timestamps")
+            .field("by-ms", by)
+            .field_if_some("running-time", time)
+            .build();
+        let _ = self.obj().post_message(gst::message::Element::builder(structure).src(&*self.obj()).build());
     }
 
     /// Sees to it that sound at `pts` has its stretch: the present one where it goes on, else a new one.

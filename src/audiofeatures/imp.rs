@@ -12,10 +12,12 @@ use parking_lot::Mutex;
 use super::extractor::Extractor;
 use super::graph::Listener;
 use super::settings::{Settings, properties};
+use super::stamps::Stamps;
 use super::stream::reach;
 use super::timeline::wait_for;
 use crate::model::manifest::AudioFeatures as Recipe;
 use crate::model::{self, Model};
+use crate::properties::warn_if_late;
 use crate::runtime::{Cancel, Options};
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -34,6 +36,9 @@ pub(super) struct State {
     /// Changes when what is under way must not come out any more.
     pub generation: u64,
     pub warned_of_non_numbers: bool,
+    /// Whether upstream is live, once it has been asked.
+    pub live: Option<bool>,
+    pub stamps: Stamps,
     /// The last answer to a LATENCY query.
     pub reported_latency: Option<ClockTime>,
 }
@@ -127,8 +132,13 @@ impl AudioFeatures {
                     }
                 }
             }
+            EventView::SegmentDone(_) => {
+                drain();
+                forward(event)
+            }
             EventView::Eos(_) => {
                 drain();
+                self.conclude();
                 forward(event)
             }
             EventView::FlushStart(_) => {
@@ -146,6 +156,20 @@ impl AudioFeatures {
                 forward(event)
             }
             _ => forward(event),
+        }
+    }
+
+    /// The sound is over: says so where all of it was too quiet for a voice.
+    fn conclude(&self) {
+        let threshold = self.settings.lock().silence_threshold;
+        let Some(loudest) = self.state.lock().work.as_ref().map(|work| work.extractor.loudest()) else { return };
+        let decibels = 10.0 * loudest.log10();
+        if decibels < threshold {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Failed,
+                ("nobody speaks: the loudest 10 ms or so of the whole sound have {decibels:.0} dBFS, and what is below silence-threshold, {threshold:.0} dBFS, counts as silence; amplify the sound, or lower that")
+            );
         }
     }
 
@@ -249,6 +273,7 @@ impl ObjectImpl for AudioFeatures {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        warn_if_late(&*self.obj(), pspec);
         self.settings.lock().set(pspec.name(), value);
         if pspec.name() == "model" {
             *self.fallback.lock() = None;

@@ -35,6 +35,7 @@ mod references;
 mod settings;
 mod silence;
 mod spectrum;
+mod stamps;
 mod stream;
 #[cfg(test)]
 mod test_recipes;

@@ -18,6 +18,7 @@ pub struct Silence {
     silent_from: u64,
     /// Of rows that nobody has asked for yet.
     known: VecDeque<bool>,
+    loudest: f64,
 }
 
 /// Samples after its time that a row's loudness waits for.
@@ -34,7 +35,13 @@ impl Silence {
             next_row: 0,
             silent_from: 0,
             known: VecDeque::new(),
+            loudest: 0.0,
         }
+    }
+
+    /// The mean square of the loudest row of all stretches so far.
+    pub fn loudest(&self) -> f64 {
+        self.loudest
     }
 
     /// Adds sound. What is quieter than `threshold`, a mean square, is silent.
@@ -73,7 +80,9 @@ impl Silence {
     fn next_row(&mut self, threshold: f64) {
         let row = self.next_row;
         self.next_row += 1;
-        if self.power_around(row) >= threshold {
+        let power = self.power_around(row);
+        self.loudest = self.loudest.max(power);
+        if power >= threshold {
             self.silent_from = row + 1 + self.hang_over_rows;
         }
         self.known.push_back(row >= self.silent_from);

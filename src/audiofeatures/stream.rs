@@ -76,6 +76,11 @@ impl Stream {
         self.len
     }
 
+    /// The mean square of the loudest row of all stretches so far.
+    pub fn loudest(&self) -> f64 {
+        self.silence.loudest()
+    }
+
     /// Adds sound (finite samples) and returns the rows that it completes without an encoder. What is quieter than
     /// `silence`, a mean square, is silent.
     pub fn push(&mut self, samples: &[f32], silence: f64) -> Vec<Run> {

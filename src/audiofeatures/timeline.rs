@@ -32,6 +32,11 @@ impl Timeline {
         self.anchor.saturating_add(duration(samples, self.sample_rate))
     }
 
+    /// How long `samples` at so many a second last.
+    pub fn duration(samples: u64, sample_rate: u32) -> ClockTime {
+        duration(u128::from(samples), sample_rate)
+    }
+
     /// Whether sound at `time` goes on where `n` samples ended.
     pub fn continues(&self, n: u64, time: ClockTime) -> bool {
         self.sample(n).absdiff(time) <= TOLERANCE
