@@ -206,6 +206,65 @@ fn running_time_counts_not_the_timestamps() {
 }
 
 /// Promise 4 in the long run: an hour at 29.97 frames a second, each frame with the very row of its time.
+/// A file that is played faster or slower: what speaks in a picture is the sound of its own moment.
+#[test]
+fn at_another_speed_lips_follow_the_same_sound() {
+    for rate in [0.5, 1.5, 2.0] {
+        let test = Pipeline::new("");
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_rate(rate);
+        segment.set_start(gst::ClockTime::from_seconds(10));
+        test.play();
+        for (source, buffers) in [
+            (&test.video, (0..50).map(|i| test.frame(10_000 * MS + i * 40 * MS, 1.0)).collect::<Vec<_>>()),
+            (&test.features, (0..20).map(|i| test.rows(10_000 * MS, i * 10, 10, |k| k as f32 / 4.0)).collect()),
+        ] {
+            source.set_property("handle-segment-change", true);
+            for buffer in buffers {
+                let caps = source.caps().expect("set");
+                let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build();
+                source.push_sample(&sample).expect("appsrc takes it");
+            }
+        }
+        test.end();
+        let frames = test.all();
+        assert_eq!(frames.len(), 50);
+        for (i, frame) in frames.iter().enumerate() {
+            let (value, _) = shown(frame).expect("there is sound for every frame");
+            let expected = (4.0 * i as f32 + 1.5) / 4.0;
+            assert!((value - expected).abs() < 0.6, "rate {rate}, frame {i}: {value}, expected {expected}");
+        }
+    }
+}
+
+/// Nobody speaks backwards, and the picture does not stop for it.
+#[test]
+fn what_is_played_backwards_passes() {
+    let test = Pipeline::new("");
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_rate(-1.0);
+    segment.set_start(gst::ClockTime::ZERO);
+    segment.set_stop(gst::ClockTime::from_seconds(2));
+    test.play();
+    for (source, buffers) in [
+        (&test.video, (0..50).rev().map(|i| test.frame(i * 40 * MS, 1.0)).collect::<Vec<_>>()),
+        (&test.features, (0..20).rev().map(|i| test.rows(i * 100 * MS, 0, 10, |_| 50.0)).collect()),
+    ] {
+        source.set_property("handle-segment-change", true);
+        for buffer in buffers {
+            let caps = source.caps().expect("set");
+            let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build();
+            source.push_sample(&sample).expect("appsrc takes it");
+        }
+    }
+    test.end();
+    let frames = test.all();
+    assert_eq!(times(&frames), (0..50).rev().map(|i| i * 40 * MS).collect::<Vec<_>>());
+    assert!(frames.iter().all(|frame| shown(frame).is_none()));
+    let bus = test.pipeline.bus().expect("a pipeline has a bus");
+    assert_eq!(bus.iter_filtered(&[gst::MessageType::Warning]).count(), 1);
+}
+
 #[test]
 fn an_hour_later_nothing_has_drifted() {
     let test = Pipeline::new("");

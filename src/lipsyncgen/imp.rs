@@ -24,6 +24,7 @@ use super::watchdog::{Phase, Watchdog};
 use super::{CAT, OnAudioEnd, OnStall};
 use crate::model::Model;
 use crate::pixels;
+use crate::properties::warn_if_late;
 use crate::runtime::Cancel;
 
 /// Frames per run when not live, where `batch-size` is 0.
@@ -34,6 +35,10 @@ const MAX_HELD: gst::ClockTime = gst::ClockTime::from_mseconds(800);
 
 /// Assumed between frames where the caps do not tell.
 pub(super) const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+
+/// For the work on a frame, in a live pipeline, before anything that the property `latency` adds. Not of the caps' frame rate, which
+/// says nothing of how long the work takes, and cameras are slower than theirs where it is dark.
+const WORK: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
 pub struct LipsyncGen {
     pub(super) video: gst_base::AggregatorPad,
@@ -76,18 +81,14 @@ impl LipsyncGen {
 
     /// How long after a frame's time its last row comes.
     fn look_ahead(&self, loaded: &Loaded, av_offset: i64) -> gst::ClockTime {
-        let (rows, seconds) = loaded.model.manifest.audiofeatures.rate();
-        let after =
-            loaded.windows.iter().map(|w| (i64::from(w.count) - i64::from(w.before) - 1).max(0)).max().unwrap_or(0);
-        let nanos = after * 1_000_000_000 * i64::from(seconds) / i64::from(rows) - av_offset;
+        let nanos = loaded.look_ahead() - av_offset;
         gst::ClockTime::from_nseconds(nanos.max(0) as u64)
     }
 
     fn update_latency(&self) {
         let Some(loaded) = self.loaded() else { return };
         let av_offset = self.settings.lock().av_offset;
-        let frame = self.state.lock().frame_duration.unwrap_or(FRAME);
-        self.obj().set_latency(self.look_ahead(&loaded, av_offset) + frame, None);
+        self.obj().set_latency(self.look_ahead(&loaded, av_offset) + WORK, None);
     }
 
     /// Frames per run and the most frames that may wait.
@@ -151,13 +152,17 @@ impl LipsyncGen {
         // The first frame does not wait for a whole batch.
         let batch = if self.state.lock().begun { batch } else { 1 };
         self.watchdog.enter(Phase::Waiting);
-        self.take_frame(capacity);
+        let timeout = timeout && self.is_overdue(latency);
+        let draining = self.state.lock().segments.kept;
+        if !draining {
+            self.take_frame(capacity);
+        }
         self.take_features(&loaded, settings.av_offset, batch);
         let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
         let video_ended = self.video.is_eos();
         let count = if ready >= batch {
             batch
-        } else if video_ended && ready == held {
+        } else if (video_ended || draining) && ready == held {
             held
         } else if timeout {
             ready.max(1).min(held)
@@ -176,10 +181,40 @@ impl LipsyncGen {
             self.watchdog.enter(Phase::Waiting);
             return result;
         }
+        if draining && held == 0 {
+            self.end_segment(&loaded);
+            return Err(gst_base::AGGREGATOR_FLOW_NEED_DATA);
+        }
         if video_ended && held == 0 {
             return Err(gst::FlowError::Eos);
         }
         Err(gst_base::AGGREGATOR_FLOW_NEED_DATA)
+    }
+
+    /// Whether the oldest frame can wait no longer, in a live pipeline; where there is none the aggregator is right.
+    fn is_overdue(&self, latency: Option<gst::ClockTime>) -> bool {
+        let oldest = self.state.lock().frames().next().and_then(|frame| frame.time);
+        let (Some(time), Some(latency), Some(now)) = (oldest, latency, self.obj().current_running_time()) else {
+            return true;
+        };
+        now.nseconds() as i64 >= time.saturating_add_unsigned(latency.nseconds())
+    }
+
+    /// Says where nobody spoke, refuses from here on what still comes, and lets those go who wait for room in a pad: since GStreamer 1.24 the aggregator leaves
+    /// them there, and with them whatever the same thread feeds.
+    fn end(&self) {
+        let text = {
+            let mut state = self.state.lock();
+            state.over = true;
+            std::mem::take(&mut state.summary).text()
+        };
+        if let Some(text) = text {
+            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{text}"));
+        }
+        let features = self.features.lock().clone();
+        for pad in [&self.video].into_iter().chain(&features) {
+            while pad.drop_buffer() {}
+        }
     }
 
     /// After the end, a flush of one side alone makes the aggregator take in what comes there again, and never let go of it.
@@ -229,6 +264,7 @@ impl ObjectImpl for LipsyncGen {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        warn_if_late(&*self.obj(), pspec);
         self.settings.lock().set(pspec.name(), value);
         if pspec.name() == "av-offset" {
             self.update_latency();
@@ -372,18 +408,29 @@ impl AggregatorImpl for LipsyncGen {
     fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
         let result = self.step(timeout);
         if result == Err(gst::FlowError::Eos) {
-            self.state.lock().over = true;
+            self.end();
         }
         result
     }
 
     fn next_time(&self) -> Option<gst::ClockTime> {
-        let waiting = self.state.lock().frames().next().is_some();
-        if waiting || self.video.has_buffer() || self.video.is_eos() {
-            self.obj().simple_get_next_time()
-        } else {
-            // Nothing can be sent at a deadline. But the sound goes on.
-            self.rows_due()
+        let (waiting, front_taken) = {
+            let state = self.state.lock();
+            (state.frames().next().map(|frame| frame.time), state.front_taken)
+        };
+        let rows_came = || self.features.lock().as_ref().is_some_and(|pad| pad.has_buffer()) && !front_taken;
+        if waiting.is_some() && rows_came() {
+            // The aggregator would wait for another frame too, and a slow camera has none: this makes it call at once.
+            return Some(gst::ClockTime::ZERO);
+        }
+        match waiting.or_else(|| Some(self.time_of(&*self.video.peek_buffer()?))) {
+            // Its own time and not where the frame before it ended: a camera may be slower than its caps say.
+            Some(Some(time)) => Some(gst::ClockTime::from_nseconds(u64::try_from(time).unwrap_or(0))),
+            None if !self.video.is_eos() => {
+                // Nothing can be sent at a deadline. But the sound goes on.
+                self.rows_due()
+            }
+            _ => self.obj().simple_get_next_time(),
         }
     }
 
@@ -412,6 +459,7 @@ impl AggregatorImpl for LipsyncGen {
             }
             EventView::Caps(caps) if !self.features_caps(caps.caps()) => return false,
             EventView::Segment(segment) if is_video => self.follow(Item::Segment(segment.segment().clone())),
+            EventView::SegmentDone(_) => return self.segment_done(pad, event),
             EventView::FlushStart(_) if is_video => self.cancel.flush_start(),
             EventView::FlushStop(_) if is_video => {
                 self.cancel.flush_stop();
@@ -439,16 +487,29 @@ impl AggregatorImpl for LipsyncGen {
         self.parent_sink_event(pad, event)
     }
 
+    fn sink_event_pre_queue(
+        &self,
+        pad: &gst_base::AggregatorPad,
+        event: gst::Event,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.look_behind(pad, &event);
+        self.parent_sink_event_pre_queue(pad, event)
+    }
+
     fn sink_query_pre_queue(&self, pad: &gst_base::AggregatorPad, query: &mut gst::QueryRef) -> bool {
         if !query.is_serialized() {
             return self.answer(pad, query);
+        }
+        // Nothing is known about the memory of features, and after the end nobody answers: no use in waiting for one's turn.
+        if *pad != self.video || self.state.lock().over {
+            return false;
         }
         let _asks = self.asked.add(query);
         self.parent_sink_query_pre_queue(pad, query)
     }
 
-    fn sink_query(&self, pad: &gst_base::AggregatorPad, query: &mut gst::QueryRef) -> bool {
-        self.answer_serialized(pad, query)
+    fn sink_query(&self, _pad: &gst_base::AggregatorPad, query: &mut gst::QueryRef) -> bool {
+        self.answer_serialized(query)
     }
 
     fn src_event(&self, event: gst::Event) -> bool {
@@ -458,7 +519,14 @@ impl AggregatorImpl for LipsyncGen {
             return false;
         }
         let gst::EventView::Seek(seek) = event.view() else { return self.parent_src_event(event) };
-        if !seek.get().1.contains(gst::SeekFlags::FLUSH) {
+        let (rate, flags, ..) = seek.get();
+        // Nobody tells beforehand whether he can play backwards, and a seek that only the picture's side has done leaves both waiting.
+        let features = self.features.lock().clone().filter(|_| rate < 0.0);
+        if features.is_some_and(|pad| !pad.push_event(event.clone())) {
+            gst::info!(CAT, imp = self, "the sound cannot be played backwards");
+            return false;
+        }
+        if !flags.contains(gst::SeekFlags::FLUSH) {
             return self.parent_src_event(event);
         }
         // The aggregator waits for the streaming thread before anything is flushed.

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The way in: frames and rows are taken from the pads, no faster than they can be used.
 
+use std::time::Instant;
+
+use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
 use super::imp::{FRAME, LipsyncGen};
 use super::loaded::Loaded;
-use super::state::{Frame, Item};
+use super::state::{Frame, Item, Rate};
 use crate::face_meta::pool_limit;
 
 /// ns; longer than any queue before this element holds.
@@ -26,12 +29,36 @@ impl LipsyncGen {
             return;
         }
         let buffer = not_withheld(buffer, capacity);
-        let segment = self.video.segment().downcast::<gst::ClockTime>().ok();
-        let time = buffer.pts().and_then(|pts| running_time(segment.as_ref()?, pts));
+        let time = self.time_of(&buffer);
         let mut state = self.state.lock();
         let duration = buffer.duration().or(state.frame_duration).unwrap_or(FRAME);
         let end = buffer.pts().map(|pts| pts + duration);
         state.items.push_back(Item::Frame(Frame { buffer, time, end }));
+    }
+
+    /// The running time of a frame, ns; `None` where it has none, or is played backwards.
+    pub(super) fn time_of(&self, frame: &gst::BufferRef) -> Option<i64> {
+        let segment = self.video.segment().downcast::<gst::ClockTime>().ok()?;
+        if segment.rate() < 0.0 {
+            return None;
+        }
+        running_time(&segment, frame.pts()?)
+    }
+
+    /// Nobody speaks backwards: frames go on as they are, and rows are let go. Says so once.
+    fn backwards(&self, features: &gst_base::AggregatorPad) -> bool {
+        let backwards = |pad: &gst_base::AggregatorPad| pad.segment().rate() < 0.0;
+        if !backwards(&self.video) && !backwards(features) {
+            return false;
+        }
+        if !std::mem::replace(&mut self.state.lock().told_backwards, true) {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Failed,
+                ("what is played backwards gets no lips; the picture goes on as it is")
+            );
+        }
+        true
     }
 
     /// Takes rows from the features pad as long as one of the next `batch` frames needs them.
@@ -45,11 +72,16 @@ impl LipsyncGen {
             }
             return;
         };
+        if self.backwards(&pad) {
+            while pad.drop_buffer() {}
+            return;
+        }
         loop {
             let taken = {
                 let mut state = self.state.lock();
                 // The latest of them: times may step back, at the seam of a loop for example.
-                let latest = state.frames().take(batch).filter_map(|f| f.time).max().map(|t| t - av_offset);
+                let latest =
+                    state.frames().take(batch).filter_map(|f| f.time).max().map(|t| state.rate.in_sound(t - av_offset));
                 let interrupted = state.interrupted;
                 let Some(rows) = &mut state.rows else { return };
                 if pad.is_eos() {
@@ -105,22 +137,21 @@ impl LipsyncGen {
         if map.is_empty() || map.len() % (width * 4) != 0 {
             return;
         }
-        let time = buffer.pts().and_then(|pts| {
-            let segment = pad.segment().downcast::<gst::ClockTime>().ok()?;
-            running_time(&segment, pts)
-        });
-        let Some(time) = time else { return };
+        let Ok(segment) = pad.segment().downcast::<gst::ClockTime>() else { return };
+        let rate = Rate(segment.rate().abs());
+        let Some(time) = buffer.pts().and_then(|pts| running_time(&segment, pts)) else { return };
         let numbers: Vec<f32> = map.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         let silent = buffer.flags().contains(gst::BufferFlags::GAP);
         let offset = i64::try_from(buffer.offset()).unwrap_or(0);
         let mut state = self.state.lock();
+        (state.heard, state.rate) = (Some(Instant::now()), rate);
         // What was on its way when the interruption came belongs to the old sentence; the new one starts a new stretch.
         state.interrupted &= !discont;
         if !state.interrupted
             && let Some(rows) = &mut state.rows
         {
-            rows.push(time, offset, discont, silent, &numbers);
+            rows.push(rate.in_sound(time), offset, discont, silent, &numbers);
         }
     }
 
@@ -128,7 +159,9 @@ impl LipsyncGen {
     pub(super) fn ready_frames(&self, loaded: &Loaded, av_offset: i64) -> (usize, usize) {
         let state = self.state.lock();
         let ready = |frame: &&Frame| match (frame.time, &state.rows) {
-            (Some(time), Some(rows)) => loaded.windows.iter().all(|w| rows.is_ready(time - av_offset, *w)),
+            (Some(time), Some(rows)) => {
+                loaded.windows.iter().all(|w| rows.is_ready(state.rate.in_sound(time - av_offset), *w))
+            }
             _ => true,
         };
         (state.frames().take_while(ready).count(), state.frames().count())

@@ -53,6 +53,14 @@ impl Loaded {
         }
     }
 
+    /// How long after its time a frame's last row comes, ns.
+    pub(super) fn look_ahead(&self) -> i64 {
+        let (rows, seconds) = self.model.manifest.audiofeatures.rate();
+        let after =
+            self.windows.iter().map(|w| (i64::from(w.count) - i64::from(w.before) - 1).max(0)).max().unwrap_or(0);
+        after * 1_000_000_000 * i64::from(seconds) / i64::from(rows)
+    }
+
     /// How long a run for `faces` faces takes, as far as opening the model told.
     pub(super) fn expected(&self, faces: usize) -> Duration {
         self.generator.get().and_then(|made| made.as_ref().ok()).map_or(Duration::ZERO, |made| made.expected(faces))

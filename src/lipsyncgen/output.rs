@@ -9,6 +9,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
 use super::imp::LipsyncGen;
+use super::lateness::Lateness;
 use super::loaded::Loaded;
 use super::settings::Settings;
 use super::state::{Frame, Item};
@@ -27,7 +28,7 @@ enum Plan {
         faces: Vec<bool>,
     },
     /// Its rows did not come in time.
-    Late,
+    Late(Lateness),
     NoSound {
         after_the_end: bool,
     },
@@ -57,11 +58,11 @@ impl LipsyncGen {
         }
         let frames_to_make = plans.iter().filter(|p| matches!(p, Plan::Make { .. })).count();
         let mut made = Vec::new().into_iter();
-        let mut missed = None;
+        let (mut missed, mut slow) = (None, None);
         if !jobs.is_empty() {
             let usually = self.stats.lock().usual(frames_to_make).unwrap_or_else(|| loaded.expected(jobs.len()));
             let deadline = latency.zip(first_time).and_then(|(latency, time)| self.deadline(time, latency));
-            let expected = jobs.len();
+            let (expected, begun) = (jobs.len(), Instant::now());
             match self.infer(settings, loaded, jobs, usually, deadline) {
                 Outcome::Done(Ok(results), took) if results.len() == expected => {
                     self.stats.lock().ran(took, frames_to_make);
@@ -69,7 +70,11 @@ impl LipsyncGen {
                     (state.failing, state.hangs) = (false, 0);
                     made = results.into_iter();
                 }
-                Outcome::Late => missed = Some(Reason::Late),
+                Outcome::Late => {
+                    let left = deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(begun));
+                    slow = Some(Lateness::of_work(usually.max(begun.elapsed()), left));
+                    missed = Some(Reason::Late);
+                }
                 Outcome::Aborted => {
                     // A flush of the picture alone must not end the stream; what was to come next is still to come.
                     self.state.lock().put_back_caps(items);
@@ -98,7 +103,7 @@ impl LipsyncGen {
                     if end_with_audio && matches!(plan, Plan::NoSound { after_the_end: true }) {
                         return Err(gst::FlowError::Eos);
                     }
-                    self.send(settings, frame, plan, &mut made, missed)?;
+                    self.send(settings, frame, plan, &mut made, missed.map(|reason| (reason, slow)))?;
                     self.watchdog.progress();
                 }
             }
@@ -135,11 +140,12 @@ impl LipsyncGen {
     /// Decides what a frame gets; what must be generated is appended to `jobs`, one per face.
     fn plan(&self, settings: &Settings, loaded: &Loaded, frame: &Frame, jobs: &mut Vec<FaceInput>) -> Plan {
         let faces = FaceMeta::faces(&frame.buffer);
+        self.state.lock().summary.see(&faces);
         if loaded.keeps_memory {
             self.state.lock().memory.watch(frame.time, moment::of(&frame.buffer), &faces);
         }
         let Some(time) = frame.time else { return Plan::Untouched };
-        let time = time - settings.av_offset;
+        let time = self.state.lock().rate.in_sound(time - settings.av_offset);
         let mut windows = Vec::with_capacity(loaded.windows.len());
         {
             let state = &mut *self.state.lock();
@@ -148,7 +154,11 @@ impl LipsyncGen {
             for &wanted in loaded.windows.iter() {
                 match rows.window(time, wanted) {
                     Window::Rows(numbers) => windows.push(numbers),
-                    Window::Wait => return Plan::Late,
+                    Window::Wait => {
+                        let needed = time.saturating_add(loaded.look_ahead());
+                        let ago = state.heard.map(|heard| heard.elapsed());
+                        return Plan::Late(Lateness::of_sound(needed, rows.known_until(), ago));
+                    }
                     Window::NoSound { after_the_end } => return Plan::NoSound { after_the_end },
                 }
             }
@@ -178,7 +188,8 @@ impl LipsyncGen {
 
     /// Whether somebody speaks in a frame; `None` where that is not known yet.
     fn voice(&self, settings: &Settings, loaded: &Loaded, frame: &Frame) -> Option<bool> {
-        let (state, time) = (self.state.lock(), frame.time? - settings.av_offset);
+        let state = self.state.lock();
+        let time = state.rate.in_sound(frame.time? - settings.av_offset);
         let rows = state.rows.as_ref()?;
         match rows.voice(time, loaded.reach) {
             Some([now, _]) => Some(now),
@@ -196,11 +207,18 @@ impl LipsyncGen {
 
     /// Posts an event about the frame at `time`.
     fn tell(&self, kind: &str, time: Option<i64>) {
-        let time = time.and_then(|time| u64::try_from(time).ok()).map(gst::ClockTime::from_nseconds);
-        let structure = gst::Structure::builder("application/x-lipsync-event")
-            .field("type", kind)
-            .field_if_some("running-time", time)
-            .build();
+        self.post(about(kind, time));
+    }
+
+    /// Says that a frame had no mouth, and why.
+    fn tell_late(&self, lateness: Lateness, time: Option<i64>) {
+        let mut structure = about("late", time);
+        structure.set("reason", lateness.why.as_str());
+        structure.set_if_some("by-ms", lateness.by.map(|by| by.max(0) as u64 / 1_000_000));
+        self.post(structure);
+    }
+
+    fn post(&self, structure: gst::Structure) {
         let _ = self.obj().post_message(gst::message::Element::builder(structure).src(&*self.obj()).build());
     }
 
@@ -218,12 +236,14 @@ impl LipsyncGen {
         mut frame: Frame,
         plan: Plan,
         made: &mut std::vec::IntoIter<Generated>,
-        missed: Option<Reason>,
+        missed: Option<(Reason, Option<Lateness>)>,
     ) -> Result<(), gst::FlowError> {
-        let (wanted, reason) = match plan {
-            Plan::Make { faces } => (faces, missed),
-            Plan::Late => (Vec::new(), Some(Reason::Late)),
-            Plan::NoSound { .. } | Plan::Resting | Plan::Untouched => (Vec::new(), Some(Reason::NoSpeech)),
+        let (wanted, reason, lateness) = match plan {
+            Plan::Make { faces } => {
+                (faces, missed.map(|(reason, _)| reason), missed.and_then(|(_, lateness)| lateness))
+            }
+            Plan::Late(lateness) => (Vec::new(), Some(Reason::Late), Some(lateness)),
+            Plan::NoSound { .. } | Plan::Resting | Plan::Untouched => (Vec::new(), Some(Reason::NoSpeech), None),
         };
         let mut any = false;
         if frame.buffer.meta::<FaceMeta>().is_some() {
@@ -252,8 +272,10 @@ impl LipsyncGen {
             stats.passed += u64::from(!any);
             stats.late += u64::from(reason == Some(Reason::Late));
         }
-        if reason == Some(Reason::Late) && self.state.lock().late_is_news(frame.time) {
-            self.tell("late", frame.time);
+        if let Some(lateness) = lateness
+            && self.state.lock().late_is_news(frame.time)
+        {
+            self.tell_late(lateness, frame.time);
         }
         let buffer = frame.buffer;
         self.obj().selected_samples(buffer.pts(), buffer.dts(), buffer.duration(), None);
@@ -280,4 +302,12 @@ impl LipsyncGen {
         }
         Ok(())
     }
+}
+
+fn about(kind: &str, time: Option<i64>) -> gst::Structure {
+    let time = time.and_then(|time| u64::try_from(time).ok()).map(gst::ClockTime::from_nseconds);
+    gst::Structure::builder("application/x-lipsync-event")
+        .field("type", kind)
+        .field_if_some("running-time", time)
+        .build()
 }

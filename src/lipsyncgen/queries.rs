@@ -74,10 +74,7 @@ impl LipsyncGen {
     }
 
     /// Answers what comes in the order of the frames, on the thread that sends them: as downstream does.
-    pub(super) fn answer_serialized(&self, pad: &gst_base::AggregatorPad, query: &mut gst::QueryRef) -> bool {
-        if *pad != self.video {
-            return false;
-        }
+    pub(super) fn answer_serialized(&self, query: &mut gst::QueryRef) -> bool {
         let Some(mut own) = self.asked.with(query, |query| query.to_owned()) else { return false };
         let Some(own) = own.get_mut() else { return false };
         let mut answered = self.obj().src_pad().peer_query(own);

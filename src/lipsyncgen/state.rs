@@ -3,11 +3,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::memory::Memory;
 use super::mouth::Mouth;
 use super::rest::Rest;
+use super::segments::Segments;
 use super::stats::Levels;
+use super::summary::Summary;
 use super::window::RowStore;
 use crate::face_meta::{Face, RgbImage};
 
@@ -29,11 +32,38 @@ pub enum Item {
     Segment(gst::Segment),
 }
 
+/// How fast the sound is played, 1 = as it was recorded; more than 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate(pub f64);
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl Rate {
+    /// A running time on the sound's own scale, where a second of sound is a second however fast it is played.
+    pub fn in_sound(self, time: i64) -> i64 {
+        // Numbers that need no rounding stay as they are.
+        if self.0 == 1.0 { time } else { (time as f64 * self.0).round() as i64 }
+    }
+
+    /// And back.
+    pub fn in_running_time(self, time: i64) -> i64 {
+        if self.0 == 1.0 { time } else { (time as f64 / self.0).round() as i64 }
+    }
+}
+
 #[derive(Default)]
 pub struct State {
     pub items: VecDeque<Item>,
-    /// `None` until the model's rows are known.
+    /// `None` until the model's rows are known. Their times are on the scale of `rate`.
     pub rows: Option<RowStore>,
+    /// Of the sound's segment.
+    pub rate: Rate,
+    /// It was said that what is played backwards has no lips.
+    pub told_backwards: bool,
     pub mouth: Mouth,
     pub rest: Rest,
     /// The first crop of each track, where the model wants it.
@@ -46,14 +76,19 @@ pub struct State {
     pub hangs: u32,
     /// The rows of the buffer at the front of the features pad are in `rows` already.
     pub front_taken: bool,
+    /// When rows last came.
+    pub heard: Option<Instant>,
     /// Somebody speaks in the last frame that was sent.
     pub speaking: bool,
     /// When a late mouth was last spoken of, ns.
     pub told_late: Option<i64>,
     /// A frame was sent since the start or the last flush.
     pub begun: bool,
+    /// Of all frames so far.
+    pub summary: Summary,
     /// The stream has ended, and only a flush of everything begins another.
     pub over: bool,
+    pub segments: Segments,
     /// Everything is being flushed; what follows on one side may come before the other side has been through.
     pub seeking: bool,
     /// `lipsync-interrupt` came, the sound that follows it did not yet.
@@ -67,6 +102,7 @@ impl State {
         self.mouth = Mouth::default();
         self.rest = Rest::default();
         self.references.clear();
+        self.segments = Segments::default();
         self.begun = false;
     }
 
@@ -94,7 +130,7 @@ impl State {
         Levels {
             frames: self.frames().count(),
             picture: self.frames().filter_map(|frame| frame.time).next_back(),
-            sound: self.rows.as_ref().and_then(RowStore::known_until),
+            sound: self.rows.as_ref().and_then(RowStore::known_until).map(|time| self.rate.in_running_time(time)),
         }
     }
 

@@ -61,6 +61,36 @@ fn a_slow_model_costs_mouths_and_nothing_else() {
     assert!((1..=1 + STEPS / 10).contains(&(told.count() as u64)));
 }
 
+/// A camera in the dark: two frames a second, whatever its caps say, and not evenly.
+#[test]
+fn a_camera_may_be_slower_than_its_caps() {
+    for rate in ["30/1", "0/1", "1/2"] {
+        let test = live("");
+        let caps = format!("video/x-raw,format=I420,width=32,height=32,framerate={rate}");
+        test.video.set_caps(Some(&caps.parse().expect("caps")));
+        test.play();
+        let start = Instant::now();
+        let taken = |step: &u64| [0, 2, 9, 13, 20, 21, 29].contains(step);
+        for step in 0..30 {
+            thread::sleep((start + Duration::from_nanos(step * STEP)).saturating_duration_since(Instant::now()));
+            test.push_rows([test.rows(0, step * ROWS, ROWS, |_| 50.0)]);
+            if taken(&step) {
+                let mut frame = test.frame(step * STEP, 1.0);
+                frame.make_mut().set_duration(gst::ClockTime::NONE);
+                test.push_video([frame]);
+            }
+        }
+        test.end();
+        let frames = test.all();
+        let reasons: Vec<_> = frames.iter().map(|frame| FaceMeta::faces(frame)[0].reason).collect();
+        let late = reasons.iter().filter(|reason| **reason == Some(Reason::Late)).count();
+        let bus = test.pipeline.bus().expect("a pipeline has a bus");
+        let told: Vec<_> =
+            bus.iter_filtered(&[gst::MessageType::Element]).map(|m| format!("{:?}", m.structure())).collect();
+        assert_eq!((frames.len(), late), (7, 0), "caps of {rate}: {reasons:?} {told:?}");
+    }
+}
+
 /// A voice that stops without an end of stream, and comes back as another stretch.
 #[test]
 fn a_voice_may_stop_and_come_back() {
