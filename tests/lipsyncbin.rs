@@ -12,6 +12,15 @@ fn demo(name: &str) -> String {
     concat!(env!("CARGO_MANIFEST_DIR"), "/demo/").to_owned() + name
 }
 
+/// Stops a pipeline where a test fails: one that still plays keeps the process from ending.
+struct Stop<'a>(&'a gst::Pipeline);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
 fn launch(description: &str) -> gst::Pipeline {
     init();
     gst::parse::launch(description).unwrap().downcast().unwrap()
@@ -41,6 +50,17 @@ fn collect(pad: &gst::Pad) -> std::sync::Arc<parking_lot::Mutex<Vec<u8>>> {
         gst::PadProbeReturn::Ok
     });
     bytes
+}
+
+/// When frames arrive, in their own time.
+fn collect_times(pad: &gst::Pad) -> std::sync::Arc<parking_lot::Mutex<Vec<Option<gst::ClockTime>>>> {
+    let times = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let all = times.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        all.lock().push(info.buffer().and_then(|buffer| buffer.pts()));
+        gst::PadProbeReturn::Ok
+    });
+    times
 }
 
 #[test]
@@ -257,6 +277,49 @@ fn a_loop_goes_on_after_a_seek() {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
+/// Clips are looped without a hole by seeks that do not flush; what is held at a segment's end must not wait for the next.
+#[test]
+fn segments_may_follow_each_other() {
+    let pipeline = launch(&format!(
+        "filesrc location={} ! decodebin ! videoconvert ! b.video_sink \
+         filesrc location={} ! decodebin ! audioconvert ! b.audio_sink \
+         lipsyncbin name=b stall-timeout=0 b.video_src ! fakesink name=video sync=false b.audio_src ! fakesink sync=false",
+        demo("face.mp4"),
+        demo("voice.wav")
+    ));
+    let _stop = Stop(&pipeline);
+    let bus = pipeline.bus().unwrap();
+    let frames = collect_times(&pipeline.by_name("video").unwrap().static_pad("sink").unwrap());
+    let seek = |flags: gst::SeekFlags| {
+        let (set, end) = (gst::SeekType::Set, gst::ClockTime::from_mseconds(800));
+        pipeline.seek(
+            1.0,
+            flags | gst::SeekFlags::SEGMENT | gst::SeekFlags::ACCURATE,
+            set,
+            gst::ClockTime::ZERO,
+            set,
+            end,
+        )
+    };
+    pipeline.set_state(gst::State::Paused).unwrap();
+    pipeline.state(gst::ClockTime::from_seconds(20)).0.unwrap();
+    seek(gst::SeekFlags::FLUSH).unwrap();
+    pipeline.state(gst::ClockTime::from_seconds(20)).0.unwrap();
+    frames.lock().clear();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut counts = Vec::new();
+    for _ in 0..20 {
+        let kinds = [gst::MessageType::SegmentDone, gst::MessageType::Error, gst::MessageType::Eos];
+        let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &kinds);
+        let message = message.unwrap_or_else(|| panic!("no end of segment {}", counts.len()));
+        assert_eq!(message.type_(), gst::MessageType::SegmentDone, "{message:?}");
+        counts.push(std::mem::take(&mut *frames.lock()).len());
+        seek(gst::SeekFlags::empty()).unwrap();
+    }
+    // The bus may be behind the sinks by some frames; the first segment had begun before they were counted.
+    assert!(counts.iter().sum::<usize>() >= 19 * 20, "{counts:?}");
+}
+
 /// A source that can make any sound makes what whoever takes it likes, not what the features need.
 #[test]
 fn the_features_do_not_choose_the_sound() {
@@ -358,6 +421,67 @@ fn an_interruption_empties_the_queues() {
     assert!(old <= 2, "{old} buffers of the old speech came after the interruption");
     assert_eq!((0..3).map(|_| heard()).collect::<Vec<_>>(), [(2, false); 3]);
     pipeline.set_state(gst::State::Null).unwrap();
+}
+
+/// Live, what has not been heard yet has not left either: no queue behind the bin goes on speaking.
+#[test]
+fn an_interruption_is_heard_behind_a_queue_too() {
+    let pipeline = launch(
+        "videotestsrc is-live=true ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! b.video_sink \
+         appsrc name=voice is-live=true format=time caps=audio/x-raw,format=S16LE,layout=interleaved,channels=1,rate=16000 \
+         ! b.audio_sink lipsyncbin name=b b.video_src ! queue ! fakesink sync=true \
+         b.audio_src ! queue ! appsink name=sound sync=true",
+    );
+    let find = |name: &str| pipeline.by_name(name).unwrap();
+    let (voice, sound): (gst_app::AppSrc, gst_app::AppSink) =
+        (find("voice").downcast().unwrap(), find("sound").downcast().unwrap());
+    // A second of one value, all of it there before it is heard, as voices that are made come.
+    let speech = |from: gst::ClockTime, value: u8| {
+        for k in 0..2 {
+            let mut buffer = gst::Buffer::from_slice(vec![value; 16_000]);
+            let inner = buffer.get_mut().unwrap();
+            inner.set_pts(from + k * gst::ClockTime::from_mseconds(500));
+            inner.set_duration(gst::ClockTime::from_mseconds(500));
+            voice.push_buffer(buffer).unwrap();
+        }
+    };
+    // What is heard next: its value, when that begins and ends, and whether it goes on from what was before.
+    let heard = |patience: u64| {
+        let sample = sound.try_pull_sample(gst::ClockTime::from_mseconds(patience))?;
+        let buffer = sample.buffer().unwrap();
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        let begin = buffer.pts().unwrap();
+        let value = buffer.map_readable().unwrap()[0];
+        Some((value, begin, begin + buffer.duration().unwrap(), discont))
+    };
+    let _stop = Stop(&pipeline);
+    pipeline.set_state(gst::State::Playing).unwrap();
+    // A sink waits for its first sound, and the pipeline for the sink.
+    speech(gst::ClockTime::ZERO, 0);
+    pipeline.state(gst::ClockTime::from_seconds(20)).0.unwrap();
+    while heard(500).is_some() {}
+    let mut begin = pipeline.current_running_time().unwrap();
+    for value in 1..=3 {
+        speech(begin, value);
+        let mut last = begin;
+        while last < begin + gst::ClockTime::from_mseconds(300) {
+            let (found, from, to, _) = heard(20_000).expect("sound comes out");
+            assert!(found != value || last == begin || from == last, "there is a hole from {last} to {from}");
+            last = if found == value { to } else { last };
+        }
+        let now = pipeline.current_running_time().unwrap();
+        find("b").emit_by_name::<()>("interrupt", &[]);
+        while let Some((found, _, to, _)) = heard(500) {
+            assert_eq!(found, value);
+            last = to;
+        }
+        // All of it was there, and has left no sooner than it was due.
+        assert!(last < now + gst::ClockTime::from_mseconds(150), "interrupted at {now}, heard until {last}");
+        begin = pipeline.current_running_time().unwrap();
+    }
+    speech(begin, 9);
+    let (value, _, _, discont) = heard(20_000).expect("the next speech is heard");
+    assert_eq!((value, discont), (9, true));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::drain::Drain;
+use super::pace::Pace;
 use crate::audiofeatures::{self, AudioFeatures};
 use crate::avatarloop::{self, AvatarLoop, LoopMode};
 use crate::facecrop::{self, FaceCrop};
@@ -35,6 +36,8 @@ struct Parts {
     /// The queues that hold sound: on its way out, and on its way to the features.
     queues: [gst::Element; 2],
     drains: [Drain; 2],
+    /// Of the sound that leaves.
+    pace: Arc<Pace>,
 }
 
 impl Parts {
@@ -107,7 +110,9 @@ impl LipsyncBin {
         ask_nobody_for_memory(&self.audio_sink);
         drop_unwanted(&leaving, &self.audio_src);
         let drains = [Drain::of(&leaving), Drain::of(&heard)];
-        Ok(Parts { all: [generator, features, crop, paste, avatar], queues: [leaving, heard], drains })
+        let ends = [self.video_src.downgrade(), self.audio_src.downgrade()];
+        let pace = Pace::of(bin.downgrade(), &self.audio_src, ends);
+        Ok(Parts { all: [generator, features, crop, paste, avatar], queues: [leaving, heard], drains, pace })
     }
 }
 
@@ -292,6 +297,7 @@ impl ObjectImpl for LipsyncBin {
             {
                 // The sound of the speech that ends here is not heard, and does not move the lips, any more.
                 parts.drains.iter().for_each(Drain::empty);
+                parts.pace.interrupt();
             }
             gst::PadProbeReturn::Ok
         });
@@ -344,6 +350,13 @@ impl ElementImpl for LipsyncBin {
                 ("lipsyncbin could not be put together: {error}. GStreamer's own plugins (base and good) are needed")
             );
             return Err(gst::StateChangeError);
+        }
+        if let Some(parts) = self.parts() {
+            match transition {
+                gst::StateChange::ReadyToPaused => parts.pace.start(),
+                gst::StateChange::PausedToReady => parts.pace.stop(),
+                _ => {}
+            }
         }
         let success = self.parent_change_state(transition)?;
         if let Some(parts) = self.parts() {

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The sound leaves as it came. How much of it waits is up to the picture: the branch to the features holds the other one
-//! back. The queue on the way out ends at a minute, for a sink that takes the picture but no sound.
+//! back. The queue on the way out ends at a minute, for a sink that takes the picture but no sound. Where something live comes in, the
+//! sound leaves no sooner than it is heard, so that an interruption finds it here.
 //!
 //! In text, `video_src::offset=NANOSECONDS` moves the picture against the sound, for an encoder that delays that.
 //!
@@ -17,6 +18,7 @@
 
 mod drain;
 mod imp;
+mod pace;
 
 use gst::glib;
 use gst::prelude::*;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Keeps count of the buffers between two pads: every one that enters leaves once, in order, with its time as it was. Only a
-//! flush, a stop or a break in the line excuses one that does not.
+//! Keeps count of the buffers between two pads: every one that enters leaves once, in order, with its time as it was, whole or in
+//! pieces that follow each other. Only a flush, a stop or a break in the line excuses one that does not.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
@@ -18,7 +18,38 @@ struct Entry {
     number: u64,
     pts: Option<ClockTime>,
     duration: Option<ClockTime>,
+    /// How much of it has left, where it leaves in pieces.
+    gone: ClockTime,
     excused: bool,
+}
+
+/// What a buffer that leaves is of the one that entered.
+enum Part {
+    Piece,
+    /// All of it, or its end.
+    Last,
+    Other,
+}
+
+impl Entry {
+    fn part(&self, buffer: &gst::BufferRef) -> Part {
+        let is_whole = (self.pts, self.duration) == (buffer.pts(), buffer.duration());
+        if is_whole && self.gone == ClockTime::ZERO {
+            return Part::Last;
+        }
+        let (Some(pts), Some(all), Some(at), Some(lasts)) = (self.pts, self.duration, buffer.pts(), buffer.duration())
+        else {
+            return Part::Other;
+        };
+        let near = |a: ClockTime, b: ClockTime| a.absdiff(b) <= ClockTime::from_useconds(100);
+        let end = self.gone + lasts;
+        match () {
+            _ if !near(pts + self.gone, at) => Part::Other,
+            _ if near(end, all) => Part::Last,
+            _ if end < all => Part::Piece,
+            _ => Part::Other,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -74,7 +105,13 @@ impl Ledger {
         let number = book.next;
         book.next += 1;
         let excused = book.open;
-        book.inside.push_back(Entry { number, pts: buffer.pts(), duration: buffer.duration(), excused });
+        book.inside.push_back(Entry {
+            number,
+            pts: buffer.pts(),
+            duration: buffer.duration(),
+            gone: ClockTime::ZERO,
+            excused,
+        });
         let time = ClockTime::from_nseconds(number);
         gst::ReferenceTimestampMeta::add(buffer.make_mut(), &NUMBER, time, ClockTime::NONE);
     }
@@ -89,12 +126,19 @@ impl Ledger {
         if book.inside.iter().all(|entry| entry.number != number) {
             return self.fault(&mut book, format!("buffer {number} left twice, or after a later one"));
         }
-        while let Some(entry) = book.inside.pop_front() {
+        while let Some(mut entry) = book.inside.pop_front() {
             if entry.number == number {
-                if (entry.pts, entry.duration) != (buffer.pts(), buffer.duration()) {
-                    let now = (buffer.pts(), buffer.duration());
-                    let text = format!("buffer {number} changed from {:?} to {now:?}", (entry.pts, entry.duration));
-                    self.fault(&mut book, text);
+                match entry.part(buffer) {
+                    Part::Last => {}
+                    Part::Piece => {
+                        entry.gone += buffer.duration().unwrap_or_default();
+                        book.inside.push_front(entry);
+                    }
+                    Part::Other => {
+                        let now = (buffer.pts(), buffer.duration());
+                        let text = format!("buffer {number} changed from {:?} to {now:?}", (entry.pts, entry.duration));
+                        self.fault(&mut book, text);
+                    }
                 }
                 return;
             }
