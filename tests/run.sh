@@ -35,7 +35,7 @@ fi
 echo '== style and lints'
 cargo fmt --check
 cargo clippy --all-targets --features test-runtime --quiet -- -D warnings
-scripts=(setup.sh pipelines/*.sh tests/*.sh .ci/run)
+scripts=(setup.sh pipelines/*.sh tests/*.sh tests/*/run.sh .ci/run)
 if command -v shellcheck > /dev/null; then
     shellcheck "${scripts[@]}"
 else
