@@ -291,9 +291,9 @@ pipeline=(
     ! avenc_aac bitrate=160000 ! aacparse ! mux.
 )
 
-# Reads what gst-launch-1.0 says, shows how far it is, and fails if no face was found.
+# Reads what gst-launch-1.0 says, shows how far it is, and keeps what our elements warn of.
 watch() {
-    local line found=1 percent shown=0 step=20
+    local line percent shown=0 step=20
     [ ! -t 2 ] || step=1
     while IFS= read -r line; do
         [ -z "${LIPSYNC_VERBOSE:-}" ] || printf '%s\n' "$line" >&2
@@ -307,11 +307,10 @@ watch() {
                     if [ "$step" -eq 1 ]; then printf '\r%3d %%' "$percent" >&2; else say "$percent %"; fi
                 fi
                 ;;
-            *'application/x-lipsync-event'*'type=(string)face-found'*) found=0 ;;
+            'WARNING: from element '*GstLipsync*': '*) printf '%s\n' "${line#*GstLipsync*: }" >> "$work/warnings" ;;
         esac
     done
     [ "$step" -ne 1 ] || [ "$shown" -eq 0 ] || printf '\r     \r' >&2
-    return "$found"
 }
 
 # The first error in what gst-launch-1.0 wrote to its standard error, in one line, with the name of the file it is about.
@@ -344,13 +343,13 @@ essence() {
 
 say "$video speaks $audio (loop: $loop)"
 [ -z "${LIPSYNC_VERBOSE:-}" ] || say "gst-launch-1.0 ${pipeline[*]}"
+: > "$work/warnings"
 exec {messages}> >(watch)
 watcher=$!
 status=0
 run gst-launch-1.0 --no-fault -m "${pipeline[@]}" 1>&"$messages" 2> "$work/errors" || status=$?
 exec {messages}>&-
-face_found=true
-wait "$watcher" || face_found=false
+wait "$watcher"
 [ -z "${LIPSYNC_VERBOSE:-}" ] || cat "$work/errors" >&2
 if [ "$status" -ne 0 ]; then
     reason=$(essence "$work/errors")
@@ -379,5 +378,5 @@ if shorter "$out_seconds" "$(awk -v t="$audio_seconds" 'BEGIN { print t - 0.25 }
     say "the picture ends after $out_seconds s, the sound goes on to $audio_seconds s (--loop pingpong would fill the rest)"
 fi
 mv -fT -- "$unfinished/whole.mp4" "$out"
-$face_found || say "warning: no face was found in $video, so its picture was left as it is"
+while IFS= read -r warning; do say "warning: $video, $audio: $warning"; done < "$work/warnings"
 say "wrote $out"
