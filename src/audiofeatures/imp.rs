@@ -132,10 +132,6 @@ impl AudioFeatures {
                     }
                 }
             }
-            EventView::SegmentDone(_) => {
-                drain();
-                forward(event)
-            }
             EventView::Eos(_) => {
                 drain();
                 self.conclude();

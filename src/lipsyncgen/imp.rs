@@ -153,16 +153,13 @@ impl LipsyncGen {
         let batch = if self.state.lock().begun { batch } else { 1 };
         self.watchdog.enter(Phase::Waiting);
         let timeout = timeout && self.is_overdue(latency);
-        let draining = self.state.lock().segments.kept;
-        if !draining {
-            self.take_frame(capacity);
-        }
+        self.take_frame(capacity);
         self.take_features(&loaded, settings.av_offset, batch);
         let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
         let video_ended = self.video.is_eos();
         let count = if ready >= batch {
             batch
-        } else if (video_ended || draining) && ready == held {
+        } else if video_ended && ready == held {
             held
         } else if timeout {
             ready.max(1).min(held)
@@ -180,10 +177,6 @@ impl LipsyncGen {
             let result = self.process(&settings, &loaded, items, latency, end_with_audio);
             self.watchdog.enter(Phase::Waiting);
             return result;
-        }
-        if draining && held == 0 {
-            self.end_segment(&loaded);
-            return Err(gst_base::AGGREGATOR_FLOW_NEED_DATA);
         }
         if video_ended && held == 0 {
             return Err(gst::FlowError::Eos);
@@ -459,7 +452,6 @@ impl AggregatorImpl for LipsyncGen {
             }
             EventView::Caps(caps) if !self.features_caps(caps.caps()) => return false,
             EventView::Segment(segment) if is_video => self.follow(Item::Segment(segment.segment().clone())),
-            EventView::SegmentDone(_) => return self.segment_done(pad, event),
             EventView::FlushStart(_) if is_video => self.cancel.flush_start(),
             EventView::FlushStop(_) if is_video => {
                 self.cancel.flush_stop();
@@ -485,15 +477,6 @@ impl AggregatorImpl for LipsyncGen {
             _ => {}
         }
         self.parent_sink_event(pad, event)
-    }
-
-    fn sink_event_pre_queue(
-        &self,
-        pad: &gst_base::AggregatorPad,
-        event: gst::Event,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.look_behind(pad, &event);
-        self.parent_sink_event_pre_queue(pad, event)
     }
 
     fn sink_query_pre_queue(&self, pad: &gst_base::AggregatorPad, query: &mut gst::QueryRef) -> bool {

@@ -20,7 +20,6 @@ mod mouth_inside;
 mod output;
 mod queries;
 mod rest;
-mod segments;
 mod settings;
 mod state;
 mod stats;

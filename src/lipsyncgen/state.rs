@@ -8,7 +8,6 @@ use std::time::Instant;
 use super::memory::Memory;
 use super::mouth::Mouth;
 use super::rest::Rest;
-use super::segments::Segments;
 use super::stats::Levels;
 use super::summary::Summary;
 use super::window::RowStore;
@@ -88,7 +87,6 @@ pub struct State {
     pub summary: Summary,
     /// The stream has ended, and only a flush of everything begins another.
     pub over: bool,
-    pub segments: Segments,
     /// Everything is being flushed; what follows on one side may come before the other side has been through.
     pub seeking: bool,
     /// `lipsync-interrupt` came, the sound that follows it did not yet.
@@ -102,7 +100,6 @@ impl State {
         self.mouth = Mouth::default();
         self.rest = Rest::default();
         self.references.clear();
-        self.segments = Segments::default();
         self.begun = false;
     }
 
