@@ -51,6 +51,9 @@ pub enum Reason {
     Failed,
 }
 
+/// Faces with less weight look as if they had been left as they are.
+pub const VISIBLE: f32 = 0.5;
+
 impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {

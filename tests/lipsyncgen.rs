@@ -206,6 +206,16 @@ fn running_time_counts_not_the_timestamps() {
 }
 
 /// Promise 4 in the long run: an hour at 29.97 frames a second, each frame with the very row of its time.
+/// Pushes buffers of that segment.
+fn push_in(source: &gst_app::AppSrc, segment: &gst::FormattedSegment<gst::ClockTime>, buffers: Vec<gst::Buffer>) {
+    source.set_property("handle-segment-change", true);
+    let caps = source.caps().expect("set");
+    for buffer in buffers {
+        let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).segment(segment).build();
+        source.push_sample(&sample).expect("appsrc takes it");
+    }
+}
+
 /// A file that is played faster or slower: what speaks in a picture is the sound of its own moment.
 #[test]
 fn at_another_speed_lips_follow_the_same_sound() {
@@ -219,12 +229,7 @@ fn at_another_speed_lips_follow_the_same_sound() {
             (&test.video, (0..50).map(|i| test.frame(10_000 * MS + i * 40 * MS, 1.0)).collect::<Vec<_>>()),
             (&test.features, (0..20).map(|i| test.rows(10_000 * MS, i * 10, 10, |k| k as f32 / 4.0)).collect()),
         ] {
-            source.set_property("handle-segment-change", true);
-            for buffer in buffers {
-                let caps = source.caps().expect("set");
-                let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build();
-                source.push_sample(&sample).expect("appsrc takes it");
-            }
+            push_in(source, &segment, buffers);
         }
         test.end();
         let frames = test.all();
@@ -250,12 +255,7 @@ fn what_is_played_backwards_passes() {
         (&test.video, (0..50).rev().map(|i| test.frame(i * 40 * MS, 1.0)).collect::<Vec<_>>()),
         (&test.features, (0..20).rev().map(|i| test.rows(i * 100 * MS, 0, 10, |_| 50.0)).collect()),
     ] {
-        source.set_property("handle-segment-change", true);
-        for buffer in buffers {
-            let caps = source.caps().expect("set");
-            let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build();
-            source.push_sample(&sample).expect("appsrc takes it");
-        }
+        push_in(source, &segment, buffers);
     }
     test.end();
     let frames = test.all();

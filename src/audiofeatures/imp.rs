@@ -164,7 +164,8 @@ impl AudioFeatures {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Failed,
-                ("nobody speaks: the loudest 10 ms or so of the whole sound have {decibels:.0} dBFS, and what is below silence-threshold, {threshold:.0} dBFS, counts as silence; amplify the sound, or lower that")
+                ("nobody speaks: the loudest 10 ms or so of the whole sound have {decibels:.0} dBFS, and what is below \
+                     silence-threshold, {threshold:.0} dBFS, counts as silence; amplify the sound, or lower that")
             );
         }
     }

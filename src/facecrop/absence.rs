@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::face_meta::{Face, Reason};
+use crate::face_meta::{Face, Reason, VISIBLE};
 
 /// It is told after so long, and again whenever it has lasted twice as long, …
 const FIRST: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub struct Absence {
 impl Absence {
     /// Takes note of a frame `step` after the last one, and what it shows. Where it is time to tell: for how long there was nobody.
     pub fn watch(&mut self, step: Duration, faces: &[Face]) -> Option<(Duration, Option<Unused>)> {
-        if faces.iter().any(|face| face.weight > 0.0) {
+        if faces.iter().any(|face| face.weight >= VISIBLE) {
             *self = Self::default();
             return None;
         }

@@ -16,7 +16,7 @@ use super::state::{Frame, Item};
 use super::tensors::FaceInput;
 use super::watchdog::{Phase, USUAL};
 use super::window::Window;
-use super::{OnError, OnMissing};
+use super::{CAT, OnError, OnMissing};
 use crate::face_meta::{Face, FaceMeta, Generated, Reason};
 use crate::moment;
 use crate::runtime::{Outcome, RuntimeError};
@@ -212,6 +212,7 @@ impl LipsyncGen {
 
     /// Says that a frame had no mouth, and why.
     fn tell_late(&self, lateness: Lateness, time: Option<i64>) {
+        gst::debug!(CAT, imp = self, "a mouth is late: {lateness:?}");
         let mut structure = about("late", time);
         structure.set("reason", lateness.why.as_str());
         structure.set_if_some("by-ms", lateness.by.map(|by| by.max(0) as u64 / 1_000_000));

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::face_meta::{Face, Reason};
+use crate::face_meta::{Face, Reason, VISIBLE};
 
 #[derive(Debug, Default)]
 pub struct Summary {
@@ -17,7 +17,7 @@ pub struct Summary {
 impl Summary {
     pub fn see(&mut self, faces: &[Arc<Face>]) {
         self.frames += 1;
-        self.usable |= faces.iter().any(|face| face.weight > 0.0);
+        self.usable |= faces.iter().any(|face| face.weight >= VISIBLE);
         let widest = faces.iter().max_by(|a, b| a.bbox.w.total_cmp(&b.bbox.w));
         if let Some(face) = widest
             && let Some(reason) = face.reason
@@ -36,8 +36,8 @@ impl Summary {
         Some(match self.unused {
             None => format!("no face was found in {frames} frames, so the picture was left as it is"),
             Some((Reason::TooSmall, width)) => format!(
-                "no face was large enough: the widest in {frames} frames is {width:.0} px wide, less than facecrop's min-face-size; \
-                 lower that, or take a picture that shows the face larger"
+                "no face was large enough: the widest in {frames} frames is {width:.0} px wide, and mouths fade in from facecrop's \
+                 min-face-size to a tenth more; lower that, or take a picture that shows the face larger"
             ),
             Some((reason, width)) => format!(
                 "no face could be used: the widest in {frames} frames, {width:.0} px, was {} in all of them",

@@ -25,14 +25,14 @@ if [ ! -e "$root/complete" ]; then
 fi
 
 # The tree is copied, with its times, since what is built for one Debian does not link on the other.
-mkdir -p "$root/work/tree" "$root/work/shared" "$root/rust" "$root/registry"
-git ls-files -z --cached --others --exclude-standard | sort -z > "$root/work/files"
-if [ -e "$root/work/before" ]; then
-    comm -z -13 "$root/work/files" "$root/work/before" | (cd "$root/work/tree" && xargs -0 --no-run-if-empty rm -f --)
+mkdir -p "$root/lipsync/tree" "$root/lipsync/shared" "$root/rust" "$root/registry"
+git ls-files -z --cached --others --exclude-standard | sort -z > "$root/lipsync/files"
+if [ -e "$root/lipsync/before" ]; then
+    comm -z -13 "$root/lipsync/files" "$root/lipsync/before" | (cd "$root/lipsync/tree" && xargs -0 --no-run-if-empty rm -f --)
 fi
-while IFS= read -rd '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done < "$root/work/files" |
-    tar --create --null --files-from=- --file=- | tar --extract --directory "$root/work/tree" --file=-
-mv "$root/work/files" "$root/work/before"
+while IFS= read -rd '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done < "$root/lipsync/files" |
+    tar --create --null --files-from=- --file=- | tar --extract --directory "$root/lipsync/tree" --file=-
+mv "$root/lipsync/files" "$root/lipsync/before"
 
 inside() {
     # shellcheck disable=SC2016 # they are for the inner shell
@@ -42,17 +42,17 @@ inside() {
         for folder in proc sys dev; do mount --rbind "/$folder" "$root/$folder"; done
         mount --bind -o ro "$toolchain" "$root/rust"
         mount --bind "$registry" "$root/registry"
-        [ ! -d "$shared" ] || mount --bind -o ro "$shared" "$root/work/shared"
+        [ ! -d "$shared" ] || mount --bind -o ro "$shared" "$root/lipsync/shared"
         # Its way into the network: names, and whose certificates count.
         cp -L /etc/resolv.conf "$root/etc/"
         [ ! -e "$root/etc/ssl/certs/ca-certificates.crt" ] || cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
         export HOME=/root CARGO_HOME=/registry PATH=/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin
-        exec chroot "$root" bash -euc "cd /work/tree; \"\$@\"" bash "$@"
+        exec chroot "$root" bash -euc "cd /lipsync/tree; \"\$@\"" bash "$@"
     ' bash "$root" "$toolchain" "${CARGO_HOME:-$HOME/.cargo}" "$(realpath -m ../shared)" "$@"
 }
 
 inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates git strace shellcheck > /dev/null
 inside ./setup.sh
 [ $# -gt 0 ] || set -- ./tests/run.sh
-export GST_PLUGIN_PATH=/work/tree/target/plugin
+export GST_PLUGIN_PATH=/lipsync/tree/target/plugin
 inside "$@"
