@@ -19,7 +19,10 @@ const LIMITS: [f32; 2] = [0.10, 0.14];
 const MESH_LIMITS: [f32; 2] = [0.025, 0.04];
 
 fn limits(found_with: PointSet) -> [f32; 2] {
-    if found_with == PointSet::MediaPipe478 { MESH_LIMITS } else { LIMITS }
+    match found_with {
+        PointSet::MediaPipe468 | PointSet::MediaPipe478 => MESH_LIMITS,
+        _ => LIMITS,
+    }
 }
 
 /// Corners of the mouth, and the pairs of points on the inner edges of the lips, in iBUG's numbering.

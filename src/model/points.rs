@@ -30,7 +30,10 @@ pub enum PointSet {
     /// between the brows at the top of the nose's bridge. These, and the jaw, are all that is known here.
     #[serde(rename = "pfld-110")]
     Pfld110,
-    /// MediaPipe's FaceMesh V2: a mesh of 468 points over the face, and five on each iris (468–472 left, 473–477 right).
+    /// MediaPipe's face mesh: 468 points over the face.
+    #[serde(rename = "mediapipe-468")]
+    MediaPipe468,
+    /// The same, and five points on each iris (468–472 left, 473–477 right).
     #[serde(rename = "mediapipe-478")]
     MediaPipe478,
 }
@@ -63,6 +66,7 @@ impl PointSet {
             Self::Wflw98 => "wflw-98",
             Self::Jd106 => "jd-106",
             Self::Pfld110 => "pfld-110",
+            Self::MediaPipe468 => "mediapipe-468",
             Self::MediaPipe478 => "mediapipe-478",
         }
     }
@@ -75,6 +79,7 @@ impl PointSet {
             Self::Wflw98 => 98,
             Self::Jd106 => 106,
             Self::Pfld110 => 110,
+            Self::MediaPipe468 => 468,
             Self::MediaPipe478 => 478,
         }
     }
@@ -135,7 +140,7 @@ impl PointSet {
                 Some(table)
             }
             Self::Pfld110 => None,
-            Self::MediaPipe478 => Some(MEDIAPIPE),
+            Self::MediaPipe468 | Self::MediaPipe478 => Some(MEDIAPIPE),
         }
     }
 
@@ -154,12 +159,13 @@ impl PointSet {
 mod tests {
     use super::*;
 
-    const ALL: [PointSet; 6] = [
+    const ALL: [PointSet; 7] = [
         PointSet::Ibug68,
         PointSet::OpenSeeFace66,
         PointSet::Wflw98,
         PointSet::Jd106,
         PointSet::Pfld110,
+        PointSet::MediaPipe468,
         PointSet::MediaPipe478,
     ];
 
@@ -197,6 +203,7 @@ mod tests {
             (PointSet::OpenSeeFace66, [8, 30, 36, 45, 58, 62]),
             (PointSet::Wflw98, [16, 54, 60, 72, 76, 82]),
             (PointSet::Jd106, [16, 54, 66, 79, 84, 90]),
+            (PointSet::MediaPipe468, [152, 4, 33, 263, 61, 291]),
             (PointSet::MediaPipe478, [152, 4, 33, 263, 61, 291]),
         ] {
             let table = set.ibug().unwrap();

@@ -6,6 +6,8 @@ use gstlipsync::model::points::PointSet;
 use super::*;
 
 const MESH: &str = "landmarks = \"face_landmarks_478\"";
+const MESHES: [(&str, PointSet); 2] =
+    [(MESH, PointSet::MediaPipe478), ("landmarks = \"face_landmarks_468\"", PointSet::MediaPipe468)];
 
 /// A mouth from corner to corner, by points that only the mesh has.
 fn model(name: &str, crop: &str, select: &str) -> BoxModel {
@@ -22,8 +24,8 @@ fn model(name: &str, crop: &str, select: &str) -> BoxModel {
 
 #[test]
 fn a_model_gets_the_landmarks_that_it_asks_for() {
-    let model = BoxModel::with("mesh", &format!("{BOX}\n{MESH}"));
-    for name in CLIPS {
+    for (name, (mesh, points)) in CLIPS.iter().flat_map(|name| MESHES.map(|mesh| (*name, mesh))) {
+        let model = BoxModel::with("mesh", &format!("{BOX}\n{mesh}"));
         let (Some(file), Some(truth)) = (common::media(name), Truth::of(name)) else { return };
         let (frames, messages) =
             run(&format!("{} ! facecrop model={} ! appsink name=out", decoded(&file), model.0.display()));
@@ -31,10 +33,10 @@ fn a_model_gets_the_landmarks_that_it_asks_for() {
         let (errors, found) = errors(&frames, &truth);
         let mean = errors.iter().sum::<f32>() / errors.len() as f32;
         let faded = frames.iter().flat_map(|frame| &frame.faces).filter(|face| face.reason.is_some()).count();
-        println!("{name}: found {:.1} %, corners {mean:.2} % mean, {faded} faces fade", 100.0 * found);
+        println!("{name}, {points:?}: found {:.1} %, corners {mean:.2} % mean, {faded} faces fade", 100.0 * found);
         assert!(found >= 0.99 && mean <= 3.5, "{name}: {found} {mean}");
         for face in frames.iter().flat_map(|frame| &frame.faces) {
-            assert_eq!((face.points.len(), face.point_set), (478, PointSet::MediaPipe478));
+            assert_eq!((face.points.len(), face.point_set), (points.count(), points));
             // Smoothed alike.
             for (own, ibug) in [(61, 48), (291, 54), (152, 8), (13, 62)] {
                 let ([x, y], [u, v]) = (face.points[own], face.landmarks[ibug]);

@@ -231,10 +231,14 @@ mod tests {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(folder);
             super::super::read::<LandmarksRecipe>(&folder, "landmarks.toml").unwrap().unwrap()
         };
-        let mesh = read("face_landmarks_478");
-        assert_eq!(mesh.layout, Layout::Coordinates { range: [0.0, 256.0], dimensions: 3 });
-        assert_eq!(mesh.around, Some(Around { points: 468, level: [33, 263], scale: 1.5 }));
-        assert_eq!((mesh.points, mesh.presence), (PointSet::MediaPipe478, Some("presence".into())));
+        for (folder, side, points) in
+            [("face_landmarks_478", 256.0, PointSet::MediaPipe478), ("face_landmarks_468", 192.0, PointSet::MediaPipe468)]
+        {
+            let mesh = read(folder);
+            assert_eq!(mesh.layout, Layout::Coordinates { range: [0.0, side], dimensions: 3 });
+            assert_eq!(mesh.around, Some(Around { points: 468, level: [33, 263], scale: 1.5 }));
+            assert_eq!((mesh.points, mesh.presence), (points, Some("presence".into())));
+        }
         let default = read("face_landmark_68");
         assert_eq!(default.layout, Layout::Coordinates { range: [0.0, 1.0], dimensions: 2 });
         assert_eq!((default.around, default.presence), (None, None));
