@@ -18,7 +18,7 @@ KNOTS = 21  # odd: one is in the middle
 MID = KNOTS // 2
 SEARCH = 13  # places above and below the seam where the dark line is looked for
 
-# FaceMesh V2's numbers of the points that the graph is given, in this order.
+# MediaPipe's numbers of the points that the graph is given, in this order.
 UPPER_EDGE = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)  # the upper lip's lower edge, from the left corner to the right
 LOWER_EDGE = (95, 88, 178, 87, 14, 317, 402, 318, 324)  # the lower lip's upper edge, without the corners
 UPPER_OUTLINE = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)  # the upper lip's upper edge, from corner to corner

@@ -20,7 +20,7 @@ use crate::geometry::{Affine, Point, Rect};
 const SURELY_A_FACE: f32 = 0.085;
 const NO_FACE: f32 = 0.13;
 
-/// The same of the points of a network that says itself whether there is a face. FaceMesh makes a face of anything, so its shape
+/// The same of the points of a network that says itself whether there is a face. MediaPipe's make a face of anything, so its shape
 /// tells little: on the test clips it differs from the mean by at most 0.108, and where there is no face, in half of all cases by
 /// less than 0.115. Its word does: it takes one of a hundred places without a face for one.
 const SURELY_SHAPED: f32 = 0.16;

@@ -15,7 +15,7 @@ const SETTLED: i64 = 500_000_000;
 /// Lips that are closer than the first, in widths of the mouth, are closed until they are further apart than the second.
 /// face_landmark_68 marks closed lips 0.025 to 0.092 apart.
 const LIMITS: [f32; 2] = [0.10, 0.14];
-/// FaceMesh V2 marks them 0.005 to 0.016 apart; the default model leaves lips as they are that are parted by 0.02.
+/// The networks of MediaPipe's mesh mark them 0.002 to 0.016 apart; the default model leaves lips as they are that are parted by 0.02.
 const MESH_LIMITS: [f32; 2] = [0.025, 0.04];
 
 fn limits(found_with: PointSet) -> [f32; 2] {
