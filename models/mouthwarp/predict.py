@@ -34,8 +34,9 @@ def ear(path=HERE / "ear.onnx"):
 def poses_of(sound, session=None, fps=MANIFEST["fps"]):
     """(frames, 5) for samples: what frames of a video of that rate would show; network.py's frame_pose in numpy."""
     rows = windows(hear(sound, session or ear()), fps)
-    pose = rows[:, -1].copy()
-    pose[:, 0] = (EMPHASIS * ((1 - BEFORE) * pose[:, 0] + BEFORE * rows[:, 0, 0])).clip(0)
+    share = np.array([BEFORE[0], 0, 0, 0, BEFORE[1]])
+    pose = (1 - share) * rows[:, -1] + share * rows[:, 0]
+    pose[:, 0] = (EMPHASIS * pose[:, 0]).clip(0)
     pose[:, 4] = (pose[:, 4] * PRESSED[0] - PRESSED[1]).clip(0, 1)
     return pose
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import av
 import numpy as np
+import torch
 from scipy.ndimage import maximum_filter1d
 
 import festival
 from augment import SPEECH_RMS, Noises, degrade
 from features import HOP, LENGTH, SAMPLE_RATE, fbank, resample
 from lips import SILENCES
-from network import CURVE, OPEN
+from network import opening
 from speech import Espeak, mouth, text
 
 LANGUAGES = (
@@ -80,7 +81,7 @@ class Calibration:
         loud = sound / (np.sqrt(np.mean(sound**2)) + 1e-9) * TEACHER_RMS
         coefficients = self.teacher.at(loud, np.arange(rows) / 100)
         out = self.mean + (coefficients - self.middle) / self.scale @ self.weights * self.gain
-        out[:, 0] = np.interp(coefficients[:, 0] / 100, *np.array(CURVE).T) * OPEN
+        out[:, 0] = opening(torch.tensor(coefficients) / 100).numpy()
         out[:, 2] = 0.6 * out[:, 0] + 0.4 * out[:, 2].clip(-0.02, 0.15)
         return out
 
