@@ -231,9 +231,10 @@ mod tests {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(folder);
             super::super::read::<LandmarksRecipe>(&folder, "landmarks.toml").unwrap().unwrap()
         };
-        for (folder, side, points) in
-            [("face_landmarks_478", 256.0, PointSet::MediaPipe478), ("face_landmarks_468", 192.0, PointSet::MediaPipe468)]
-        {
+        for (folder, side, points) in [
+            ("face_landmarks_478", 256.0, PointSet::MediaPipe478),
+            ("face_landmarks_468", 192.0, PointSet::MediaPipe468),
+        ] {
             let mesh = read(folder);
             assert_eq!(mesh.layout, Layout::Coordinates { range: [0.0, side], dimensions: 3 });
             assert_eq!(mesh.around, Some(Around { points: 468, level: [33, 263], scale: 1.5 }));
