@@ -7,6 +7,7 @@ OUT.png: twelve consecutive frames from N on (by default where the real mouth mo
 """
 
 import argparse
+import sys
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from predict import poses
 from sheet import find
 
 SHOWN, SIDE = 12, 224
+FEWEST = 25  # frames that tell anything
 LOWER = 78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308  # the inner lips' outline
 UPPER = 415, 310, 311, 312, 13, 82, 81, 80, 191
 BRIGHT, BLACK = 0.75, 0.25  # of the skin's luma
@@ -75,6 +77,9 @@ def main():
     real, ours = (watch(path, net, other) for path in (args.clip, args.dubbed))
     n = min(len(real), len(ours))
     a, b = (np.array([s[0] for s in seen[:n]]) for seen in (real, ours))
+    both = int((np.isfinite(a) & np.isfinite(b)).sum())
+    if both < FEWEST:
+        sys.exit(f"{args.clip} and {args.dubbed}: a face is seen in {both} of {n} frames of both, too few to measure")
     fps = cv2.VideoCapture(args.clip).get(cv2.CAP_PROP_FPS)
     text = f"frames {n}  r {correlation(b, a):.3f}  lag {lag(b, a):+.2f} frames"
     text += f"  size {np.nanstd(b) / np.nanstd(a):.2f}  speed {np.nanmean(np.abs(np.diff(b))) / np.nanmean(np.abs(np.diff(a))):.2f}"

@@ -9,6 +9,6 @@ clip=$1 out=$2
 shift 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-ffmpeg -v error -i "$clip" -vn -ac 1 -ar 16000 "$work/voice.wav"
+ffmpeg -v error -i "$clip" -vn -ac 1 -ar 16000 "$work/voice.wav" || { echo "selfreenact.sh: $clip: no sound in it that could dub it" >&2; exit 1; }
 "$here/../../pipelines/dub.sh" --loop none "$clip" "$work/voice.wav" "$work/dubbed.mp4"
 "${PYTHON:-python3}" "$here/selfreenact.py" "$clip" "$work/dubbed.mp4" "$out" --voice "$work/voice.wav" "$@"
