@@ -239,7 +239,12 @@ case $(about displaymatrix | sed 's/\\n/ /g' | awk '{ print sign($2) sign($3) si
     *) direction=identity ;;
 esac
 
-# What the numbers of its colours mean, which stays; where nobody says it, GStreamer goes by the height.
+# What the numbers of its colours mean, which stays. Where nobody says it, GStreamer goes by the height, and the encoder would
+# write down its guess, which other players do not share: the numbers go through as they are, and nothing is said of them.
+untagged=()
+case $(about color_space),$(about pix_fmt) in
+    unknown,yuv* | unknown,nv12) untagged=(-bsf:v h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2) ;;
+esac
 case $(about color_space),$(about pix_fmt),$((height > 576)) in
     bt470bg,* | smpte170m,* | unknown,yuv*,0) colour=bt601 ;;
     *) colour=bt709 ;;
@@ -363,7 +368,7 @@ fi
 rate=$(ffprobe -v quiet -select_streams a:0 -show_entries stream=sample_rate -of csv=p=0 "$work/muxed.mp4") ||
     fail "nothing came of $video and $audio: damaged files, or too short a sound? LIPSYNC_VERBOSE=1 tells more"
 run ffmpeg -nostdin -v error -i "$work/muxed.mp4" -itsoffset "$(awk -v rate="$rate" 'BEGIN { printf "%.9f", -1024 / rate }')" \
-    -i "$work/muxed.mp4" -map 0:v:0 -map 1:a:0 -c copy -movie_timescale "$rate" -movflags +faststart -f mp4 "$unfinished/whole.mp4" 2> "$work/errors" ||
+    -i "$work/muxed.mp4" -map 0:v:0 -map 1:a:0 -c copy "${untagged[@]}" -movie_timescale "$rate" -movflags +faststart -f mp4 "$unfinished/whole.mp4" 2> "$work/errors" ||
     fail "the sound and the picture could not be joined: $(complaint)"
 
 # Whole is as long as the sound; without a loop, the picture may end before.

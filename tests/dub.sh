@@ -100,6 +100,15 @@ IFS=, read -r width height <<< "$(probe odd.mp4 v:0 width,height)"
 times() { ffprobe -v error -select_streams v:0 -show_entries packet=pts_time -of csv=p=0 "$1" | sort -n | head -n 12; }
 [ "$(times out.mp4)" = "$(times turned.mp4)" ] || fail "the frames' times changed"
 
+echo 'colours of which nothing is said'
+untagged=h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2
+make -i "$face" -an -t 1 -c copy -bsf:v "$untagged" -f h264 - | make -f h264 -i - -c copy untagged.mp4
+works untagged.mp4 short.wav
+[ "$(probe out.mp4 v:0 color_space,color_transfer,color_primaries)" = unknown,unknown,unknown ] ||
+    fail "colours without a tag became $(probe out.mp4 v:0 color_space,color_transfer,color_primaries)"
+works "$face" short.wav
+[ "$(probe out.mp4 v:0 color_space)" = "$(probe "$face" v:0 color_space)" ] || fail "$face lost its colours' tag"
+
 echo 'no face'
 make -f lavfi -i testsrc=d=2:s=320x240:r=30 -pix_fmt yuv420p pattern.mp4
 works pattern.mp4 short.wav

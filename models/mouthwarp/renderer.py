@@ -16,6 +16,8 @@ INNER_GRID = 60, 72  # rows and columns of the mouth's inside
 INNER_AREA = (0.26, 0.28, 0.74, 0.76)  # of the crop: left, top, right, bottom
 KNOTS = 21  # odd: one is in the middle
 MID = KNOTS // 2
+LEVELS = 12  # places between the lips where the dark line between both rows of teeth is looked for
+ONE_ROW = 0.6  # as bright as this, relative to the brightest, is no such line: all that is seen are upper teeth
 SEARCH = 13  # places above and below the seam where the dark line is looked for
 
 # MediaPipe's numbers of the points that the graph is given, in this order.
@@ -37,20 +39,23 @@ IBUG_LIPS = [[60, 61, 62, 63, 64], [60, 67, 66, 65, 64]]  # upper, lower
 
 PARTED = 0.012, 0.02  # lips that are less than the first apart are closed, by the sum of both more surely open; eye distances
 STILL = 0.004  # an opening that nobody sees
-REST = 0.35  # the line at which open lips meet, from the upper to the lower one: the jaw comes up more than the lip goes down
+REST, REST_WIDE = 0.35, 0.6  # the line at which open lips meet, from the upper to the lower one, and of a gap this wide half of that: the jaw comes up
 RAISE = 0.22  # of an opening, how far the upper lip rises
 HIDE, HIDE_MORE = 0.015, 0.07  # this much of lips that close, and this much of their gap, counts as inside, mouth widths
 HIDE_MOST = 0.35  # but no more of a lip than this: a grin's are thin
-RELAX = 0.3  # lips that were stretched around an open mouth are so much fuller when they have closed
+RELAXED = 0.11, 0.16  # lips that were stretched around an open mouth are as thick as this when they have closed, mouth widths, …
+RELAX = 0.6  # … but no more than this part of them is made up
 CORNER_DROP = 0.10  # and how far the corners follow
 CHIN = 0.75  # the chin follows the lower lip by this much
 LIP = 0.1  # this much of the lower lip moves as one, before the chin's own movement mixes in, mouth widths
 NECK = 0.2  # what the chin pushes away below the jaw line ends within this
-OWN = 0.30, 0.30  # of the wanted opening: with less of its own the mouth's inside is drawn, with both it is the source's own
+OWN = 0.35, 0.15  # of the wanted opening: with less of its own the mouth's inside is drawn, with both it is the source's own
+
+SLIT = 0.03  # lips that are less than this apart, mouth widths, show little of what is between them
 
 SKIN_LUMA = 0.66  # of fair skin in full light, whose colour is "skin" relative to it
 COLOURS = {
-    "skin": (1.21, 0.93, 0.80), "cavity": (0.20, 0.07, 0.07), "tongue": (0.68, 0.33, 0.32), "enamel": (1.02, 0.95, 0.86), "gum": (0.72, 0.36, 0.34),
+    "skin": (1.21, 0.93, 0.80), "cheek": (0.46, 0.20, 0.18), "cavity": (0.20, 0.07, 0.07), "tongue": (0.68, 0.33, 0.32), "enamel": (1.02, 0.95, 0.86), "gum": (0.72, 0.36, 0.34),
 }  # fmt: skip
 SHADOW = (0.85, 1.05, 1.15)  # exponents of a shadow inside the mouth: the light that reaches there has come off red tissue
 
@@ -79,12 +84,6 @@ def polyline(u, points):
     u0, v0 = points[..., :1], points[..., 1:]
     share = ((u[:, None] - u0[:, :, :-1]) / (u0[:, :, 1:] - u0[:, :, :-1]).clamp(min=0.004)).clamp(0, 1)
     return v0[:, :, 0] + ((v0[:, :, 1:] - v0[:, :, :-1]) * share).sum(2)
-
-
-def through(s, short, tall):
-    """Where of an opening `tall` a place s (0..1) of an opening `short` comes from, 0..tall: near both lips nothing is stretched."""
-    slope = torch.minimum(short, 2 * tall)
-    return s * (slope + s * (3 - 2 * s) * (tall - slope))
 
 
 def mouth_axes(left, right, shortest):
@@ -134,6 +133,7 @@ class Renderer(nn.Module):
         quarters = -0.5 * torch.cos(torch.pi * (torch.arange(4) + 0.5) / 4)
         self.register_buffer("quarters", quarters)
         self.register_buffer("cubic", torch.linalg.inv(torch.stack([quarters**i for i in range(4)])))
+        self.register_buffer("levels", torch.linspace(0.15, 0.9, LEVELS))
         self.register_buffer("coarse", (torch.arange(COARSE) + 0.5) / COARSE)
         self.register_buffer("pool", torch.eye(COARSE).repeat_interleave(SIDE // COARSE, 0))  # sums of columns
         self.grid = grid
@@ -175,7 +175,7 @@ class Renderer(nn.Module):
         upper, lower = seam - gap / 2 - rim_above, seam + gap / 2 + rim_below
         gap = lower - upper
         # Where they meet when the mouth closes: half way to a plain curve between the corners where they were far apart.
-        rest = upper + REST * gap
+        rest = upper + REST * gap / (1 + gap_mid / REST_WIDE)
         flat = rest[..., MID : MID + 1] * lens
         rest = rest + opened * smoothstep(gap_mid, 0.5) * 0.5 * (flat - rest)
 
@@ -239,17 +239,21 @@ class Renderer(nn.Module):
         moved = torch.cat([lift - fade * lift, fall + mix * (jaw_field - fall)], 1)
 
         # Thickness of the lips: fuller when rounded or relaxed, thinner when pressed.
-        relaxed = closing * smoothstep(gap_mid, 0.35)
-        full = (0.22 * round_ - 0.10 * closure + RELAX * relaxed) * self.outwards
+        left = thickness - torch.cat([rim_above, rim_below], 1)
+        thin = 1 - left[..., MID - 4 : MID + 5].mean(2, keepdim=True) / thickness.new_tensor(RELAXED)[:, None]
+        relaxed = closing * smoothstep(gap_mid, 0.15) * thin.clamp(0, RELAX)
+        full = (0.22 * round_ - 0.10 * closure + relaxed) * self.outwards
         full = full * (torch.exp(square(square(us.clamp(-1, 1))) * (-1 / 0.42**4)) * self.window)
         full = full * outside * torch.exp(square(outside) * outside.new_tensor([[-1 / 0.22**2], [-1 / 0.25**2]]))
         source = full - moved  # minus place, along v
 
-        # Between the lips the source's own inside, as far as it has one.
-        (top, bottom), (top_to, bottom_to) = halves(at), halves(at_to)
-        short = (bottom_to - top_to).clamp(min=1e-3)
-        own_shift = top + through((v - top_to) / short, short, bottom - top) - v
-        source = source + (apart.amax(1, keepdim=True) < 0).float() * calm * (own_shift - source)
+        # Between the lips the source's own inside, as far as it has one: the upper teeth stay with the skull, the lower ones ride on
+        # the lip, and nothing is stretched or squeezed between them.
+        (top, bottom), (_, bottom_to) = halves(at), halves(at_to)
+        meet = self.rows_meet(face, middle, width * axes, k, upper, lower)
+        tips = top + meet * (bottom - top)
+        place = torch.where(v < tips, torch.maximum(v, top), torch.maximum(v + bottom - bottom_to, tips))
+        source = source + (apart.amax(1, keepdim=True) < 0).float() * calm * (place - v - source)
 
         # In the crop's directions.
         grid = (self.grid, self.grid)
@@ -265,17 +269,30 @@ class Renderer(nn.Module):
         beside = 0.4 * nostrils[:, :2] + 1.1 * points(61, 291) - 0.5 * points(0)
         sides, now = self.patches(face, torch.cat([beside, nostrils], 1)).split([2, 3], 2)
         on_lips = us_in.clamp(-0.5, 0.5)
-        within = (v_in - self.curves(on_lips, lips_to)[0]) * self.outwards  # how far under the upper lip, over the lower lip
-        share = smoothstep(gap_mid / want.clamp(min=0.02) - OWN[0], OWN[1])
-        rgb, alpha = self.mouth_inside(self.light(sides, on_lips), us_in, v_in, within, rest_mid, want, round_)
-        own_rgb, known = self.remembered(memory, memory_landmarks, now, us_in, within, width, eyes)
-        rgb = rgb + memory_weight[..., None] * known * (own_rgb - rgb)
-        rgb, alpha = rgb.reshape(-1, 3, *INNER_GRID), (alpha * (1 - share)).reshape(-1, 1, *INNER_GRID)
+        (top, bottom), to_in = map(halves, self.curves(on_lips, lips, lips_to))
+        within = torch.cat([v_in - to_in[0], to_in[1] - v_in], 1)  # how far under the upper lip, over the lower lip
+        short, tall = within.sum(1, keepdim=True), bottom - top
+        own = smoothstep(gap_mid / want.clamp(min=0.02) - OWN[0], OWN[1])
+        seen, known, has = self.remembered(memory, memory_landmarks, now, us_in, within, short, width, eyes)
+        has = has * memory_weight[..., None]
+        drawn, edge = self.mouth_inside(self.light(sides, on_lips), us_in, v_in, within, rest_mid, want, round_, (1 - own) * (1 - has))
+        # What the source's own inside lacks, and the shade that it gets. In a slit its teeth would be crumbs.
+        share = own * smoothstep(short - SLIT, SLIT)
+        under = v_in - top - meet * tall  # below the upper teeth
+        behind = (1 - meet) * tall - within[:, 1:]  # how much of the lower teeth they hide
+        lacks = smoothstep(under.minimum(-behind) + 0.03, 0.03)
+        bright = (self.slit(short) / self.slit(tall)).clamp(max=1) * (1 - behind.clamp(0, 0.04) * 14 * torch.exp(square(under) * (-1 / 0.03**2)))
+        lacks, kept = share * lacks, share * (1 - lacks)
+        shade = kept * (1 - bright)
+        rgb = (1 - share + lacks * (0.6 + 0.4 * smoothstep(under, 0.18))) * drawn + 0.5 * shade * self.cheek
+        rgb = edge * (rgb + (1 - share) * has * known * (seen - drawn))
+        alpha = edge * (1 - kept + shade)
+        rgb, alpha = rgb.reshape(-1, 3, *INNER_GRID), alpha.reshape(-1, 1, *INNER_GRID)
         return (
             sideways + up * ev,
             sideways + down * ev,
             apart.reshape(-1, 2, *grid) * width[..., None],
-            torch.cat([rgb.clamp(0, 1) * alpha, alpha], 1),
+            torch.cat([rgb.clamp(0, 1), alpha], 1),
             self.weight + 0 * width[..., None],
         )
 
@@ -323,25 +340,50 @@ class Renderer(nn.Module):
         rows = picture.reshape(-1, 3, COARSE, SIDE // COARSE, SIDE).sum(3)
         return (rows @ (self.pool @ x.transpose(1, 2)) * y.transpose(1, 2)).sum(2)
 
-    def remembered(self, memory, marks, now, u, within, width, eyes):
-        """The remembered mouth's inside under these lips (n, 3, places), in the present light, and how far it is one (n, 1, places).
-        now: how skin looks; within: how far under the upper lip and over the lower lip; width, eyes: of the present mouth."""
+    def rows_meet(self, picture, middle, axes, knots, upper, lower):
+        """(n, 1, 1): where between the lips, from the upper (0) to the lower one (1), both rows of teeth meet: the darkest place."""
+        columns = slice(MID - 4, MID + 5, 2)
+        top, bottom = upper[..., columns], lower[..., columns]
+        v = top + self.levels[:, None] * (bottom - top)
+        u, v = (t.reshape(-1, 1, LEVELS * 5) for t in (knots[..., columns] + 0 * v, v))
+        seen = (self.luma @ self.look(picture, middle, axes, u, v)).reshape(-1, LEVELS, 5).mean(2, keepdim=True)
+        dark = seen / seen.amax(1, keepdim=True).clamp(min=0.02)
+        share = torch.softmax(torch.cat([dark, 0 * dark[:, :1] + ONE_ROW], 1) / -0.05, 1)
+        below = (share * (1 - torch.cat([self.levels, self.levels.new_ones(1)])[:, None])).sum(1, keepdim=True)
+        return 1 - below * smoothstep(below - 0.05, 0.15)  # the last of it is the lip's rim
+
+    def slit(self, gap):
+        """How much light falls between lips that are so far apart, mouth widths."""
+        return 0.48 + 0.52 * smoothstep(gap.relu(), 0.14)
+
+    def remembered(self, memory, marks, now, u, within, short, width, eyes):
+        """The remembered mouth's inside under these lips (n, 3, places), in the present light, where it is known (n, 1, places), and
+        whether there is one (n, 1, 1). now: how skin looks; within: how far under the upper lip and over the lower lip, short: both;
+        width, eyes: of the present mouth."""
         middle, wide, axes = mouth_axes(marks[:, [48]], marks[:, [54]], 0.02)
         wide = wide.clamp(min=0.02)
         scale = (marks[:, [45]] - marks[:, [36]]).norm(dim=2, keepdim=True).clamp(min=0.05)
         width, wide = width / eyes, wide / scale  # lengths are in eye distances here
         own = (marks[:, IBUG_LIPS] - middle[:, None]) / scale[:, None] @ axes[:, None].transpose(2, 3)
+        lips = polyline(self.knots * wide, own)
         u = (u * (width / wide * (wide / width).clamp(0.8, 1.25))).clamp(-0.46, 0.46)
-        top, bottom = halves(self.curves(u, polyline(self.knots * wide, own))[0])
+        top, bottom = halves(self.curves(u, lips)[0])
         tall = (bottom - top).relu()
-        short = within.sum(1, keepdim=True).relu() * width
-        s = (within[:, :1] * width / short.clamp(min=1e-3)).clamp(0, 1)
-        # A rim of what was seen belongs to the lips.
-        v = top + 0.08 * tall + through(s, short, 0.84 * tall)
-        rgb = self.look(memory, middle, scale * torch.cat([wide * axes[:, :1], axes[:, 1:]], 1), u, v)
+        axes = scale * torch.cat([wide * axes[:, :1], axes[:, 1:]], 1)
+        meet = self.rows_meet(memory, middle, axes, self.knots, *halves(lips))
+        # A rim of what was seen belongs to the lips. The upper teeth stay where they are while the lip comes down over them.
+        rim = 0.07 * tall
+        short = short * width
+        below, above = halves(within * width)
+        below = below + RAISE * (tall - short)
+        upper_row, lower_row = (meet * tall).minimum(tall - rim), ((1 - meet) * tall).minimum(tall - rim)
+        v = torch.where(below < upper_row, top + below.maximum(rim), bottom - above.maximum(rim).minimum(lower_row))
+        known = smoothstep((upper_row - below).maximum(lower_row - above) + 0.008, 0.016)
         then = self.patches(memory, marks[:, [31, 35, 33]])
         gain = (now.mean(2, keepdim=True) / then.mean(2, keepdim=True).clamp(min=0.03)).clamp(0.6, 1.5)
-        return rgb * gain, smoothstep(tall, 0.03)
+        bright = (self.slit(short / width) / self.slit(tall / width)).clamp(max=1)
+        has = smoothstep(tall.amax(2, keepdim=True), 0.03)
+        return self.look(memory, middle, axes, u, v) * (gain * bright), known, has
 
     def light(self, sides, u):
         """(n, 3, places): what the skin on each side of the mouth (n, 3, 2) says of the light at u (n, 1, places), -0.5..0.5."""
@@ -354,12 +396,13 @@ class Renderer(nn.Module):
         start, rest = (light @ self.cubic).split([1, 3], 2)
         return start + rest @ torch.cat([u, u * u, u * u * u], 1)
 
-    def mouth_inside(self, light, u, v, within, rest_mid, want, round_):
-        """A mouth's inside: RGB (n, 3, places), not premultiplied, and alpha (n, 1, places)."""
+    def mouth_inside(self, light, u, v, within, rest_mid, want, round_, teeth):
+        """A mouth's inside: RGB (n, 3, places), not premultiplied, and alpha (n, 1, places). teeth (n, 1, 1): whether it has any."""
         above = within[:, 1:]
         uu = square(u)
         # The throat is darkest in the middle; towards the corners the cheeks' red tissue catches light.
         cavity = 0.55 + 3.6 * uu.clamp(max=0.25)
+        cheek = smoothstep(u.abs() - 0.26, 0.16)
         # Tongue: a mound that rests behind the lower teeth, lighter towards its tip.
         tongue = smoothstep(0.11 + 0.40 * want - 0.9 * uu - above, 0.10)
         tip_light = 1 - 0.5 * smoothstep(above, 0.20)
@@ -372,30 +415,31 @@ class Renderer(nn.Module):
         place = u * (1 + uu) * rows(1 / 0.148, 1 / 0.105)  # counts teeth from the middle; those at the sides turn away
         offset = (place - torch.floor(place) - 0.5).abs()  # 0 in a tooth's middle, 0.5 between two
         bulge = square(offset)
-        cleft = smoothstep(10 * offset - 4)
+        cleft = 0.6 * smoothstep(10 * offset - 4)
         tips = torch.cat([rest_mid + 0.055 - 0.03 * round_, 0.055 - 0.03 * smoothstep(want - 0.25, 0.3)], 1)
-        inwards = tips - torch.cat([v, above], 1) - rows(0.20, 0.10) * uu  # from the teeth's tips towards their roots
+        inwards = tips - torch.cat([v, above], 1) - rows(0.32, 0.10) * uu  # from the teeth's tips towards their roots
         half = rows(0.33, 0.26) - rows(0.06, 0.08) * round_
         tooth = smoothstep(inwards - 0.05 * bulge - 0.003, 0.018)  # rounded corners
         tooth = tooth * (1 - smoothstep(u.abs() - half, 0.10))
-        gum = smoothstep(inwards + rows(0.08, -0.08) * bulge - rows(0.23, 0.19), 0.02)
+        gum = smoothstep(inwards + rows(0.08, -0.08) * bulge - rows(0.30, 0.19), 0.02)
         # Rounded enamel: bright in the middle, shaded to the sides of each tooth and of the row, a little grey at the tip.
         shade = (1 - 0.64 * bulge) * (1 - 0.30 * cleft) * (1 - 1.3 * uu)
-        strength = rows(1, 0.80) - rows(0.25, 0.40) * round_
+        strength = rows(1, 0.66) - rows(0.25, 0.40) * round_
         shade = shade * (rows(0.80, 0.75) * strength + rows(0.20, 0.25) * strength * smoothstep(within, 0.05))
         shade = shade.clamp(min=0.05)
 
         # How much of each is seen: the upper teeth, the lower ones behind them, what lies behind both.
-        first, second = halves(tooth)
+        first, second = halves(tooth * teeth)
         tooth = torch.cat([first, second - second * first], 1)
         free = 1 - tooth.sum(1, keepdim=True)
         gum, tongue = tooth * gum, free * tongue
-        out = torch.cat([self.cavity, self.tongue], 1) @ torch.cat([(free - tongue) * cavity, tongue * tip_light], 1)
+        behind = (free - tongue) * cheek
+        out = torch.cat([self.cavity, self.tongue, self.cheek], 1) @ torch.cat([(free - tongue - behind) * cavity, tongue * tip_light, behind], 1)
         for enamel, gum, shade in zip(halves(tooth - gum), halves(gum), halves(shade)):
             out = out + torch.cat([self.enamel, self.gum], 1) @ torch.cat([enamel, gum], 1) * self.shadowed(shade)
         # Little light falls through a narrow slit, and the lips shade what is right behind them.
-        gap, near = within.sum(1, keepdim=True), within.amin(1, keepdim=True)
-        wide, narrow = halves(smoothstep(gap, rows(0.10, 0.02)))
+        gap, near = within.sum(1, keepdim=True), torch.cat([within[:, :1], within.amin(1, keepdim=True)], 1)
+        narrow = smoothstep(gap, 0.02)
         deep, edge = halves(smoothstep(near + rows(0, 0.018), rows(0.04, 0.03)))
-        dark = (0.45 + 0.55 * wide) * (0.55 + 0.45 * deep)
+        dark = self.slit(gap + 0.04) * (0.55 + 0.45 * deep)
         return out * light * self.shadowed(dark), narrow * edge
