@@ -39,7 +39,7 @@ IBUG_LIPS = [[60, 61, 62, 63, 64], [60, 67, 66, 65, 64]]  # upper, lower
 
 PARTED = 0.012, 0.02  # lips that are less than the first apart are closed, by the sum of both more surely open; eye distances
 STILL = 0.004  # an opening that nobody sees
-REST, REST_WIDE = 0.35, 0.6  # the line at which open lips meet, from the upper to the lower one, and of a gap this wide half of that: the jaw comes up
+REST, REST_WIDE = 0.35, 1.0  # the line at which open lips meet, from the upper to the lower one, and of a gap this wide half of that: the jaw comes up
 RAISE = 0.22  # of an opening, how far the upper lip rises
 HIDE, HIDE_MORE = 0.015, 0.07  # this much of lips that close, and this much of their gap, counts as inside, mouth widths
 HIDE_MOST = 0.35  # but no more of a lip than this: a grin's are thin
@@ -252,7 +252,9 @@ class Renderer(nn.Module):
         (top, bottom), (_, bottom_to) = halves(at), halves(at_to)
         meet = self.rows_meet(face, middle, width * axes, k, upper, lower)
         tips = top + meet * (bottom - top)
-        place = torch.where(v < tips, torch.maximum(v, top), torch.maximum(v + bottom - bottom_to, tips))
+        # Of lower teeth that are not seen there is no rim either: the lip goes on there, under what is drawn.
+        lip = 0.03 * (1 - smoothstep((1 - meet) * (bottom - top), 0.05))
+        place = torch.where(v < tips, v.maximum(top), (v + lip + bottom - bottom_to).maximum(tips + lip))
         source = source + (apart.amax(1, keepdim=True) < 0).float() * calm * (place - v - source)
 
         # In the crop's directions.
@@ -354,7 +356,8 @@ class Renderer(nn.Module):
 
     def slit(self, gap):
         """How much light falls between lips that are so far apart, mouth widths."""
-        return 0.48 + 0.52 * smoothstep(gap.relu(), 0.14)
+        gap = gap.relu()
+        return (0.48 + 0.52 * smoothstep(gap, 0.14)) * (0.35 + 0.65 * smoothstep(gap - 0.01, 0.06))
 
     def remembered(self, memory, marks, now, u, within, short, width, eyes):
         """The remembered mouth's inside under these lips (n, 3, places), in the present light, where it is known (n, 1, places), and
@@ -441,5 +444,5 @@ class Renderer(nn.Module):
         gap, near = within.sum(1, keepdim=True), torch.cat([within[:, :1], within.amin(1, keepdim=True)], 1)
         narrow = smoothstep(gap, 0.02)
         deep, edge = halves(smoothstep(near + rows(0, 0.018), rows(0.04, 0.03)))
-        dark = self.slit(gap + 0.04) * (0.55 + 0.45 * deep)
+        dark = self.slit(gap + 0.01) * (0.55 + 0.45 * deep)
         return out * light * self.shadowed(dark), narrow * edge

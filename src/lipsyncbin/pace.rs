@@ -10,11 +10,9 @@ use gst::prelude::*;
 use gst_audio::AudioInfo;
 use parking_lot::{Condvar, Mutex};
 
-/// How long before its time a piece leaves, for the way to the sink.
-const LEAD: gst::ClockTime = gst::ClockTime::from_mseconds(20);
-
-/// Longer buffers leave in pieces of this.
-const PIECE: gst::ClockTime = gst::ClockTime::from_mseconds(10);
+/// Longer buffers leave in pieces of this. They leave when the bin's latency says so: for the way from there a sink allows 20 ms
+/// (its property processing-deadline), so what is heard after an interruption is 25 ms at most.
+const PIECE: gst::ClockTime = gst::ClockTime::from_mseconds(5);
 
 /// How soon a pause, or a clock that was set, is noticed while a piece waits.
 const LOOK: Duration = Duration::from_millis(50);
@@ -125,7 +123,7 @@ impl Pace {
             else {
                 break;
             };
-            let due = (time + latency).saturating_sub(LEAD);
+            let due = time + latency;
             if due <= now {
                 break;
             }

@@ -152,6 +152,7 @@ impl LipsyncGen {
             && let Some(rows) = &mut state.rows
         {
             rows.push(rate.in_sound(time), offset, discont, silent, &numbers);
+            state.hush.heard(&numbers, width, silent);
         }
     }
 

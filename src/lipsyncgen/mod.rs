@@ -10,6 +10,7 @@ mod flushes;
 #[cfg(any(feature = "fuzzing", all(test, feature = "test-runtime")))]
 pub(crate) mod fuzz;
 mod generator;
+mod hush;
 mod imp;
 mod intake;
 mod lateness;

@@ -147,7 +147,8 @@ impl LipsyncGen {
         let Some(time) = frame.time else { return Plan::Untouched };
         let time = self.state.lock().rate.in_sound(time - settings.av_offset);
         let mut windows = Vec::with_capacity(loaded.windows.len());
-        {
+        let mut silent = false;
+        let windows = {
             let state = &mut *self.state.lock();
             let Some(rows) = &mut state.rows else { return Plan::Untouched };
             rows.forget(time, loaded.reach);
@@ -159,17 +160,28 @@ impl LipsyncGen {
                         let ago = state.heard.map(|heard| heard.elapsed());
                         return Plan::Late(Lateness::of_sound(needed, rows.known_until(), ago));
                     }
-                    Window::NoSound { after_the_end } => return Plan::NoSound { after_the_end },
+                    Window::NoSound { after_the_end } => {
+                        let Some(silence) = state.hush.windows(&loaded.windows) else {
+                            return Plan::NoSound { after_the_end };
+                        };
+                        windows = silence;
+                        silent = true;
+                        break;
+                    }
                 }
             }
-            let voice = rows.voice(time, loaded.reach).is_none_or(|[_, soon]| soon);
+            let voice = !silent && rows.voice(time, loaded.reach).is_none_or(|[_, soon]| soon);
+            if !silent {
+                state.hush.resume(time, voice);
+                windows = state.hush.windows(&loaded.windows).unwrap_or(windows);
+            }
             let shown =
                 faces.iter().filter(|face| face.weight > 0.0).map(|face| (face.track, &face.landmarks, face.point_set));
             if state.rest.settled(time, voice, shown) {
                 return Plan::Resting;
             }
-        }
-        let windows = Arc::new(windows);
+            state.hush.hear(time, windows)
+        };
         let faces = faces
             .iter()
             .map(|face| {

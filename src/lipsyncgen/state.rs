@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::hush::Hush;
 use super::memory::Memory;
 use super::mouth::Mouth;
 use super::rest::Rest;
@@ -91,6 +92,9 @@ pub struct State {
     pub seeking: bool,
     /// `lipsync-interrupt` came, the sound that follows it did not yet.
     pub interrupted: bool,
+    pub hush: Hush,
+    /// When frames were last looked at, the pipeline was live. (The aggregator cannot be asked where it asks for the next time.)
+    pub live: bool,
 }
 
 impl State {
@@ -99,6 +103,7 @@ impl State {
         self.items.retain(|item| matches!(item, Item::Caps(_)));
         self.mouth = Mouth::default();
         self.rest = Rest::default();
+        self.hush = Hush::default();
         self.references.clear();
         self.begun = false;
     }
