@@ -14,6 +14,8 @@ Makes the face in VIDEO (or in a still picture) speak AUDIO. OUT.mp4 is as long 
   --model NAME      the lip-sync model: a name, or the path of its folder
   --loop MODE       what follows the end of VIDEO: none, forward (from the start again), pingpong (back and forth);
                     default: pingpong if VIDEO is shorter than AUDIO, otherwise none
+  --background NAME  the colour behind what is transparent in VIDEO: white, #00ff00, … (default: black)
+  --keep-rate       a VIDEO of less than 25 frames a second stays as slow; otherwise it gets 25, or lips could not follow
   --detector NAME   how faces are found (property detector of facecrop)
   --device NAME     where the model runs: cpu, cuda:0, … (property device of lipsyncgen)
   -h, --help        this text
@@ -34,20 +36,21 @@ misused() {
 
 # --- What is asked for -----------------------------------------------------------------------------------------------
 
-model='' detector='' device='' loop='' files=()
+model='' detector='' device='' loop='' background=black keep_rate=false files=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --model | --loop | --detector | --device)
+        --model | --loop | --detector | --device | --background)
             [ $# -ge 2 ] || misused "$1 needs a value"
             [ -n "$2" ] || misused "$1 needs a value that is not empty"
             declare "${1#--}=$2"
             shift
             ;;
-        --model=* | --loop=* | --detector=* | --device=*)
+        --model=* | --loop=* | --detector=* | --device=* | --background=*)
             option=${1#--}
             [ -n "${option#*=}" ] || misused "--${option%%=*} needs a value that is not empty"
             declare "${option%%=*}=${option#*=}"
             ;;
+        --keep-rate) keep_rate=true ;;
         -h | --help)
             usage
             exit
@@ -62,6 +65,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+[[ $background =~ ^(#|0x)?[A-Za-z0-9]+$ ]] || misused "--background $background: expected the name of a colour, or #RRGGBB"
 case $loop in
     '' | none | forward | pingpong) ;;
     *) misused "--loop $loop: expected none, forward or pingpong" ;;
@@ -100,6 +104,8 @@ for tool in gst-launch-1.0 ffmpeg ffprobe; do
 done
 # shellcheck source=pipelines/env.sh
 . "$root/pipelines/env.sh"
+# shellcheck source=pipelines/face.sh
+. "$root/pipelines/face.sh"
 
 # --- Where it is made --------------------------------------------------------------------------------------------------
 
@@ -144,21 +150,11 @@ seconds_of() {
         awk -F, '$1 + 0 == $1 { if (!n++ || $1 < first) first = $1; if ($1 + $2 > end) end = $1 + $2 }
             END { printf "%.6f\n", end - first }'
 }
-shorter() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
-
-# The first of ffmpeg's complaints, without the name of the part that has it.
-complaint() { sed 's/^\[[^]]*\] //;q' "$work/errors"; }
 
 damaged='this is not a media file, or a damaged one'
 ffprobe -v quiet "$work/video" || fail "$video: $damaged"
 ffprobe -v quiet "$work/audio" || fail "$audio: $damaged"
-# What ffprobe says of the picture and of its first frame; about NAME prints one of these things.
-look() {
-    facts=$(ffprobe -v quiet -select_streams V:0 -read_intervals '%+#1' -of flat -show_entries "format=format_name,start_time:format_tags=major_brand:\
-stream=width,height,sample_aspect_ratio,pix_fmt,color_range,color_space,color_transfer:stream_tags=alpha_mode:stream_side_data=displaymatrix:frame=best_effort_timestamp_time:frame_side_data=displaymatrix" "$work/video")
-}
-about() { sed -n "s/^\(.*\.\)*$1=\"*\([^\"]*\)\"*$/\2/p" <<< "$facts" | sed -n 1p; }
-look
+look "$work/video"
 [[ $(about width) =~ ^[1-9] ]] || fail "$video: there is no picture in it"
 [ -n "$(ffprobe -v quiet -select_streams a:0 -show_entries stream=index -of csv=p=0 "$work/audio")" ] ||
     fail "$audio: there is no sound in it"
@@ -170,50 +166,17 @@ run ffmpeg -nostdin -v error -i "$work/audio" -map 0:a:0 \
 audio_seconds=$(seconds_of "$unfinished/sound" a:0)
 shorter 0 "$audio_seconds" || fail "$audio: the sound in it has no length"
 ln -s -r -- "$unfinished/sound" "$work/sound"
+if make_plain "$work/video" "$video" "$unfinished/plain" "$background" "$audio_seconds"; then
+    ln -s -f -r -- "$unfinished/plain" "$work/video"
+    look "$work/video"
+fi
+frames=$(ffprobe -v quiet -select_streams V:0 -show_entries packet=size -of csv=p=0 "$work/video" | wc -l)
 video_seconds=$(seconds_of "$work/video" V:0)
 shorter 0 "$video_seconds" || fail "$video: there is not one frame in it: $damaged"
-
-# What GStreamer does not take, or does not show as players do, is made plain first: with hardly a loss, and no more than the voice needs.
-plain=false filter=setpts=PTS-STARTPTS,bwdif=send_frame:deint=interlaced
-# AVI has no times for B-frames, AVIF is an MP4 without tracks, and many formats of pictures have no decoder.
-case $(about format_name),$(about major_brand) in
-    png_pipe,* | jpeg_pipe,* | webp_pipe,*) ;;
-    avi,* | gif,* | *_pipe,* | *,avif) plain=true ;;
-esac
-case $(about pix_fmt) in
-    yuv???p | yuvj???p | yuva420p | yuv???p10le | nv12 | rgb24 | rgba | pal8) ;;
-    *) plain=true ;;
-esac
-[ -z "$(about alpha_mode)" ] || plain=true
-# A picture that does not begin at once, or not with a key frame: no frame is in the first packet then.
-begins=0
-[[ $(about format_name) != mpeg* ]] || begins=$(about format.start_time)
-first=$(about best_effort_timestamp_time)
-shorter "${first:-1e9}" "$(awk -v t="$begins" 'BEGIN { print t + 0.05 }')" || plain=true
-# HDR: its light in nits, then as a picture whose white is paper.
-# And videoconvert leaves a full range as it is where only that is to change.
-case $(about color_transfer),$(about pix_fmt),$(about color_range) in
-    smpte2084,* | arib-std-b67,*)
-        plain=true
-        filter+=,zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=mobius,zscale=t=bt709:m=bt709:r=tv
-        ;;
-    *,yuv*,pc | *,gray*,pc)
-        plain=true
-        filter+=,scale=out_range=tv
-        ;;
-    *,*rgb*,* | *,*bgr*,* | *,gbr*,* | *,pal8,*) filter+=,scale=out_color_matrix=bt709:out_range=tv,setparams=colorspace=bt709 ;;
-esac
-if $plain; then
-    times=(-vsync passthrough -enc_time_base -1)
-    # One frame is a still picture, whatever is said of its rate.
-    [ "$(ffprobe -v quiet -select_streams V:0 -show_entries packet=size -of csv=p=0 "$work/video" | wc -l)" -gt 1 ] ||
-        times=(-frames:v 1 -r 25)
-    run ffmpeg -nostdin -v error -i "$work/video" -map V:0 -t "$audio_seconds" "${times[@]}" \
-        -vf "$filter,format=yuv444p" -c:v libx264 -preset ultrafast -crf 4 -f mp4 "$unfinished/plain" 2> "$work/errors" ||
-        fail "$video cannot be read, is it damaged? $(complaint)"
-    ln -s -f -r -- "$unfinished/plain" "$work/video"
-    look
-fi
+# Lips need 25 frames a second.
+faster=()
+$keep_rate || [ "$frames" -le 1 ] || ! shorter "$(awk -v n="$frames" -v t="$video_seconds" 'BEGIN { print n / t }')" 24.5 ||
+    faster=(! videorate ! video/x-raw,framerate=25/1)
 
 if [ -z "$loop" ]; then
     if shorter "$video_seconds" "$audio_seconds"; then loop=pingpong; else loop=none; fi
@@ -227,18 +190,6 @@ odd_columns=$((width % 2)) odd_rows=$((height % 2))
 even_size="width=$((width - odd_columns)),height=$((height - odd_rows)),pixel-aspect-ratio=${shape/:/\/}"
 [ $((odd_columns + odd_rows)) -eq 0 ] ||
     say "$video: $width×$height is odd; the last column or row is left out ($((width - odd_columns))×$((height - odd_rows)))"
-# How it is turned: the signs of the matrix that players apply, of the file or of a JPEG's EXIF.
-case $(about displaymatrix | sed 's/\\n/ /g' | awk '{ print sign($2) sign($3) sign($6) sign($7) } function sign(x) { return x > 0 ? "+" : x < 0 ? "-" : "0" }') in
-    0+-0) direction=90r ;;
-    -00-) direction=180 ;;
-    0-+0) direction=90l ;;
-    -00+) direction=horiz ;;
-    +00-) direction=vert ;;
-    0++0) direction=ul-lr ;;
-    0--0) direction=ur-ll ;;
-    *) direction=identity ;;
-esac
-
 # What the numbers of its colours mean, which stays. Where nobody says it, GStreamer goes by the height, and the encoder would
 # write down its guess, which other players do not share: the numbers go through as they are, and nothing is said of them.
 untagged=()
@@ -274,8 +225,9 @@ pipeline=(
     ! videocrop right="$odd_columns" bottom="$odd_rows"
     ! videoscale add-borders=true
     ! "video/x-raw,format=I420,colorimetry=$colour,$even_size"
-    ! videoflip video-direction="$direction"
+    ! videoflip video-direction="$(direction)"
     ! avatarloop mode="$loop"
+    "${faster[@]}"
     ! queue
     ! facecrop ${detector:+detector="$(quoted "$detector")"}
     ! lipsyncgen name=lips on-audio-end=eos on-error=fail on-stall=error stall-timeout=60000000000

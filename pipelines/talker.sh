@@ -8,6 +8,8 @@
 #   silence + VOICE ───► b.audio_sink ┘             └ b.audio_src
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=pipelines/face.sh
+. "$root/pipelines/face.sh"
 me=$(basename -- "$0")
 
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
@@ -33,9 +35,11 @@ usage: $me [OPTION]... FACE VOICE${1:+ $1}
 
 $2
 
-  FACE     a video or a picture, repeated back and forth, or a camera (/dev/video0)
+  FACE     a video or a picture, repeated back and forth; a camera (/dev/video0); or an address: http://… is repeated as a file is,
+           rtsp://…, rtmp://…, srt://… and udp://… are taken as they come
   VOICE    a sound file, spoken once, after which the face is silent; or "mic" for the microphone
 
+  --background NAME  the colour behind what is transparent in FACE: white, #00ff00, … (default: black)
   --model NAME      the lip-sync model: a name, or the path of its folder
   --detector NAME   how faces are found (property detector of facecrop)
   --device NAME     where the model runs: cpu, cuda:0, … (property device of lipsyncgen)
@@ -46,13 +50,18 @@ END
 # read_arguments WHERE-TO WHAT ARGUMENT...: sets `to` to the last of them, where WHERE-TO names one, and makes `talker`. In brackets,
 # WHERE-TO need not be given.
 read_arguments() {
-    local where=$1 what=$2 options=() names=()
+    local where=$1 what=$2 options=() names=() background=black
     shift 2
     while [ $# -gt 0 ]; do
         case $1 in
             --model | --detector | --device)
                 [ -n "${2:-}" ] || misused "$1 needs a value"
                 options+=("${1#--}=$(quoted "$2")")
+                shift
+                ;;
+            --background)
+                [[ ${2:-} =~ ^(#|0x)?[A-Za-z0-9]+$ ]] || misused "--background needs the name of a colour, or #RRGGBB"
+                background=$2
                 shift
                 ;;
             -h | --help)
@@ -73,19 +82,36 @@ read_arguments() {
     ! $wrong || misused "expected FACE VOICE${where:+ $where}, found $found argument(s)"
     # shellcheck disable=SC2034 # for those who source this
     to=${names[2]:-}
-    make_talker "${names[0]}" "${names[1]}" "${options[@]}"
+    make_talker "${names[0]}" "${names[1]}" "$background" "${options[@]}"
 }
 
 make_talker() {
-    local face=$1 voice=$2 picture sound file
-    shift 2
+    local face=$1 voice=$2 background=$3 picture sound file turned=identity looped=pingpong size='width=[16,8192,2],height=[16,8192,2]'
+    shift 3
     for file in "$face" "$voice"; do
-        [ "$file" = mic ] || [ -r "$file" ] || fail "$file: there is no such file, or it cannot be read"
+        [ "$file" = mic ] || [[ $file == "$face" && $face == *://* ]] || [ -r "$file" ] || fail "$file: there is no such file, or it cannot be read"
     done
     if [ -c "$face" ]; then
         picture=(v4l2src device="$(quoted "$face")")
+        looped=none
+    elif [[ $face == *://* ]]; then
+        picture=(uridecodebin uri="$(quoted "$face")" "caps=video/x-raw(ANY)" expose-all-streams=false)
+        [[ $face == http://* || $face == https://* || $face == file://* ]] || looped=none
     else
-        picture=(filesrc location="$(quoted "$face")" ! decodebin "caps=video/x-raw(ANY)" expose-all-streams=false)
+        work=$(mktemp -d)
+        ln -s -r -- "$face" "$work/face"
+        ffprobe -v quiet "$work/face" || fail "$face: this is not a media file, or a damaged one"
+        look "$work/face"
+        [[ $(about width) =~ ^[1-9] ]] || fail "$face: there is no picture in it"
+        file=$face
+        if make_plain "$work/face" "$face" "$work/plain" "$background"; then
+            file=$work/plain
+            look "$file"
+        fi
+        turned=$(direction)
+        # Of the shape that players show, in square pixels. A size that changes midway is scaled to the first.
+        size=$(square_size)
+        picture=(filesrc location="$(quoted "$file")" ! decodebin "caps=video/x-raw(ANY)" expose-all-streams=false)
     fi
     if [ "$voice" = mic ]; then
         sound=(autoaudiosrc)
@@ -97,15 +123,57 @@ make_talker() {
     # shellcheck disable=SC2034,SC2054 # for those who source this; the commas belong to caps
     talker=(
         "${picture[@]}" ! videoconvert ! deinterlace fields=top ! videoscale add-borders=true ! videorate
-        ! 'video/x-raw,format=I420,width=[16,8192,2],height=[16,8192,2],pixel-aspect-ratio=1/1,framerate=25/1' ! b.video_sink
+        ! "video/x-raw,format=I420,$size,pixel-aspect-ratio=1/1,framerate=25/1"
+        ! videoflip video-direction="$turned" ! b.video_sink
 
         audiotestsrc is-live=true wave=silence ! 'audio/x-raw,rate=48000,channels=2' ! audiomixer name=voice sink_1::offset=1000000000
         ! b.audio_sink
         "${sound[@]}" ! audioconvert ! audioresample ! 'audio/x-raw,rate=48000,channels=2' ! queue ! voice.sink_1
 
-        lipsyncbin name=b loop=pingpong latency=40000000 "$@"
+        lipsyncbin name=b loop="$looped" latency=40000000 "$@"
     )
-    [ ! -c "$face" ] || talker+=(loop=none)
+}
+
+child='' work=''
+clean_up() {
+    # A second signal must not end the cleaning.
+    trap '' HUP INT TERM
+    if [ -n "$child" ]; then
+        kill "$child" 2> /dev/null || true
+        wait "$child" 2> /dev/null || true
+    fi
+    rm -rf ${work:+"$work"}
+}
+
+trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Runs in the background, because a shell that waits hears signals at once.
+run() {
+    local status=0
+    "$@" &
+    child=$!
+    wait "$child" || status=$?
+    child=''
+    return "$status"
+}
+
+# Of what gst-launch-1.0 says of messages on the bus, those that tell why nobody speaks; everything else as it is.
+tell() {
+    local line
+    field() { sed -n "s/.*[ ,]$1=([a-z0-9]*)\"*\([^\",;]*\)\"*[,;].*/\1/p" <<< "$line" | sed 's/\\\(.\)/\1/g'; }
+    while IFS= read -r line; do
+        case $line in
+            *'application/x-lipsync-event'*type=*no-face*)
+                say "no face to speak with for $(($(field for-ms) / 1000)) s: $(field reason)"
+                ;;
+            *'application/x-lipsync-event'*type=*\)late,*) say "lips are late: $(field reason)$(late=$(field by-ms); echo "${late:+, by $late ms}")" ;;
+            'Got message #'* | 'Got context '* | 'Found property '*) ;;
+            *) printf '%s\n' "$line" ;;
+        esac
+    done
 }
 
 # Runs the pipeline until it is interrupted or fails.
@@ -117,5 +185,5 @@ play() {
     # shellcheck source=pipelines/env.sh
     . "$root/pipelines/env.sh"
     [ -z "${LIPSYNC_VERBOSE:-}" ] || say "gst-launch-1.0 $*"
-    exec gst-launch-1.0 "$@"
+    run gst-launch-1.0 -m "$@" > >(tell)
 }

@@ -183,7 +183,7 @@ pub struct Face {
 
 impl Face {
     /// The same face in a frame scaled by `sx`, `sy`.
-    fn scaled(&self, sx: f32, sy: f32) -> Self {
+    pub fn scaled(&self, sx: f32, sy: f32) -> Self {
         let scale = Affine::scale(sx, sy);
         let mut face = self.clone();
         face.bbox = Rect::new(self.bbox.x * sx, self.bbox.y * sy, self.bbox.w * sx, self.bbox.h * sy);

@@ -92,7 +92,7 @@ echo 'a variable frame rate, an odd size, a rotation'
 make -i "$face" -an -vf "select='not(mod(n,5)*mod(n,3))',format=yuv444p,crop=iw-1:ih-1" -vsync vfr -t 2 odd.mp4
 make -i odd.mp4 -c copy -metadata:s:v:0 rotate=90 turned.mp4
 make -i "$voice" -t 1.3 -ar 44100 short.wav
-works turned.mp4 short.wav
+works --keep-rate turned.mp4 short.wav
 grep -q 'is odd' said || fail "no word of the odd size"
 IFS=, read -r width height <<< "$(probe odd.mp4 v:0 width,height)"
 [ "$(probe out.mp4 v:0 width,height)" = "$((height - height % 2)),$((width - width % 2))" ] ||

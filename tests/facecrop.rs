@@ -824,3 +824,35 @@ fn a_rule_may_use_the_networks_own_points() {
     assert!([left, top, right, bottom].iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.01), "{wanted:?} {face:?}");
     assert_eq!((face.crop.width, face.crop.height), (96, 96));
 }
+
+/// A face is found in the same place however many columns or rows a picture is stored in.
+#[test]
+fn pixels_need_not_be_square() {
+    let faces = |caps: &str| {
+        let (frames, messages) = run(&format!(
+            "{} ! videoscale ! video/x-raw,format=I420,{caps} ! facecrop ! appsink name=out",
+            decoded(&Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/face.mp4"))
+        ));
+        assert_eq!(error(&messages), None);
+        frames.into_iter().take(20).map(|frame| frame.faces.first().cloned()).collect::<Vec<_>>()
+    };
+    let plain = faces("width=480,height=480,pixel-aspect-ratio=1/1");
+    assert!(plain.iter().flatten().count() > 15);
+    for (caps, [sx, sy]) in [
+        ("width=256,height=480,pixel-aspect-ratio=15/8", [256.0 / 480.0, 1.0]),
+        ("width=480,height=320,pixel-aspect-ratio=2/3", [1.0, 320.0 / 480.0]),
+    ] {
+        for (plain, found) in plain.iter().zip(faces(caps)) {
+            let (Some(plain), Some(found)) = (plain, found) else { continue };
+            let width = plain.bbox.w;
+            for (a, b) in plain.landmarks.iter().zip(&found.landmarks) {
+                let apart = (a[0] - b[0] / sx).hypot(a[1] - b[1] / sy);
+                assert!(apart < 0.04 * width, "{caps}: {apart} px apart of {width}");
+            }
+            // The crop is of the same shape, and is put back where it was.
+            let corner = |face: &Face, at: [f32; 2]| face.crop_to_frame.apply(at);
+            let (a, b) = (corner(plain, [0.0, 0.0]), corner(&found, [0.0, 0.0]));
+            assert!((a[0] - b[0] / sx).hypot(a[1] - b[1] / sy) < 0.06 * width, "{caps}: {a:?}, {b:?}");
+        }
+    }
+}

@@ -696,6 +696,28 @@ fn an_interruption_drops_the_old_sentence() {
     assert_eq!(shown[5].map(|(value, _)| value.round()), Some(80.0), "0.6 s: the next sentence: {shown:?}");
 }
 
+/// Where silence has been heard, an interruption is a fade to it: no face is left as it is in between.
+#[test]
+fn an_interruption_is_followed_by_silence() {
+    let test = Pipeline::new("batch-size=1");
+    test.play();
+    let mut silence = test.rows(0, 0, 25, |_| 10.0);
+    silence.make_mut().set_flags(gst::BufferFlags::GAP);
+    test.push_rows([silence, test.rows(0, 25, 25, |_| 40.0)]);
+    test.push_video((0..10).map(|i| test.frame(i * 40 * MS, 1.0)));
+    for _ in 0..10 {
+        test.sink.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("ten frames");
+    }
+    let pad = test.pipeline.by_name("g").expect("named").static_pad("features").expect("requested");
+    assert!(pad.send_event(gst::event::CustomDownstreamOob::new(gst::Structure::new_empty("lipsync-interrupt"))));
+    test.push_rows([test.rows(0, 50, 50, |_| 40.0), test.rows(600 * MS, 0, 100, |_| 80.0)]);
+    test.push_video((10..20).map(|i| test.frame(i * 40 * MS, 1.0)));
+    test.end();
+    let shown: Vec<_> = test.all().iter().map(|frame| shown(frame).map(|(v, w)| (v.round(), w))).collect();
+    let heard: Vec<_> = [30.0, 20.0, 10.0, 10.0, 10.0, 80.0].map(|value| Some((value, 1.0))).into();
+    assert_eq!(shown[..6], heard);
+}
+
 /// A camera with few buffers gets them back although frames wait.
 #[test]
 fn a_source_with_few_buffers_does_not_starve() {

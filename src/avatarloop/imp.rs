@@ -270,10 +270,11 @@ impl AvatarLoop {
         let mut state = self.state.lock();
         if state.recording() {
             return match &state.info {
-                Some((before, _)) if *before == info => Ok(None),
+                // Frames are shown for as long as their times say, whatever the rate in the caps.
+                Some((before, _)) if same_but_for_rate(before, &info) => Ok(None),
                 before => Err(format!(
-                    "The picture changes from {} to {} within the clip; only a clip of one size, format and rate can be \
-                     looped. Put videoconvert, videoscale, videorate and a caps filter before avatarloop, or use mode=none",
+                    "The picture changes from {} to {} within the clip; only a clip of one size and format can be looped. \
+                     Put videoconvert, videoscale and a caps filter before avatarloop, or use mode=none",
                     before.as_ref().map_or_else(String::new, |(info, _)| describe(info)),
                     describe(&info)
                 )),
@@ -367,6 +368,15 @@ impl AvatarLoop {
         }
         gst::Pad::event_default(&self.srcpad, Some(&*self.obj()), event)
     }
+}
+
+fn same_but_for_rate(a: &gst_video::VideoInfo, b: &gst_video::VideoInfo) -> bool {
+    let caps = |info: &gst_video::VideoInfo| {
+        let mut caps = info.to_caps().ok()?;
+        caps.make_mut().set("framerate", STILL_RATE);
+        Some(caps)
+    };
+    caps(a).is_some() && caps(a) == caps(b)
 }
 
 fn describe(info: &gst_video::VideoInfo) -> String {

@@ -33,6 +33,7 @@ use super::absence::{Absence, Unused};
 use super::analysis::{Analysis, Config};
 use super::detector::SEETA;
 use super::region;
+use super::square::Square;
 use super::tracker::Event;
 
 use crate::face_meta::FaceMeta;
@@ -98,6 +99,8 @@ struct ModelChoice {
 #[derive(Default)]
 struct State {
     info: Option<gst_video::VideoInfo>,
+    /// Where its pixels are not square.
+    square: Option<Arc<Square>>,
     last_time: Option<gst::ClockTime>,
     absence: Absence,
     /// A region that lies outside the picture, and has been told.
@@ -440,11 +443,13 @@ impl BaseTransformImpl for FaceCrop {
             ));
             return Err(gst::loggable_error!(CAT, "interlaced: {incaps}"));
         }
-        let size = |info: &gst_video::VideoInfo| (info.width(), info.height());
+        let square = Square::of(&info)
+            .map_err(|error| gst::loggable_error!(CAT, "pixels of {} cannot be made square: {error}", info.par()))?;
+        let size = |info: &gst_video::VideoInfo| (info.width(), info.height(), info.par());
         let resized = {
             let mut state = self.state.lock();
             let resized = state.info.as_ref().is_some_and(|old| size(old) != size(&info));
-            state.info = Some(info);
+            (state.info, state.square) = (Some(info), square.map(Arc::new));
             resized
         };
         if resized {
@@ -507,7 +512,15 @@ impl BaseTransformImpl for FaceCrop {
                 .map_err(|_| self.fail(gst::error_msg!(gst::ResourceError::Read, ("cannot map a video frame"))))?;
             let mut analysis = self.analysis.lock();
             let analysis = analysis.as_mut().ok_or(gst::FlowError::Flushing)?;
-            analysis.process(&frame, moment, step, &config, &model).map(|faces| (faces, analysis.take_events()))
+            let faces = match self.state.lock().square.clone() {
+                None => analysis.process(&frame, moment, step, &config, &model),
+                Some(square) => square.copy(&frame).map_err(|e| e.to_string()).and_then(|copy| {
+                    let config = square.config(&config);
+                    let faces = analysis.process(&copy.as_video_frame_ref(), moment, step, &config, &model)?;
+                    Ok(faces.iter().map(|face| square.back(face)).collect())
+                }),
+            };
+            faces.map(|faces| (faces, analysis.take_events()))
         };
         let (faces, events) = result.map_err(|e| match self.cancel.is_cancelled() {
             true => gst::FlowError::Flushing,

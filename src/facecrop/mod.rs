@@ -20,6 +20,7 @@ mod search;
 mod seeta;
 mod shape;
 mod smooth;
+mod square;
 mod tracker;
 
 use std::sync::LazyLock;

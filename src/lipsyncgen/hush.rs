@@ -60,6 +60,10 @@ impl Hush {
     /// The frame at `time`, ns, has sound again.
     pub fn resume(&mut self, time: i64, voice: bool) {
         let since = *self.resumed.get_or_insert(time);
+        if voice {
+            // Nothing of the old sentence is left in the new one.
+            self.fading = None;
+        }
         self.silent &= !voice && (since..since + SETTLING).contains(&time);
     }
 
