@@ -143,14 +143,6 @@ ln -s -r -- "$unfinished/muxed.mp4" "$work/muxed.mp4"
 
 # --- What it is made of ------------------------------------------------------------------------------------------------
 
-# Seconds from the first to the end of the last packet of a stream ("V:0": pictures, but not a cover; "a:0": sound).
-# Counted, because what a file's header says is missing in some files and wrong in those cut short.
-seconds_of() {
-    ffprobe -v quiet -select_streams "$2" -show_entries packet=pts_time,duration_time -of csv=p=0 "$1" |
-        awk -F, '$1 + 0 == $1 { if (!n++ || $1 < first) first = $1; if ($1 + $2 > end) end = $1 + $2 }
-            END { printf "%.6f\n", end - first }'
-}
-
 damaged='this is not a media file, or a damaged one'
 ffprobe -v quiet "$work/video" || fail "$video: $damaged"
 ffprobe -v quiet "$work/audio" || fail "$audio: $damaged"
@@ -166,17 +158,14 @@ run ffmpeg -nostdin -v error -i "$work/audio" -map 0:a:0 \
 audio_seconds=$(seconds_of "$unfinished/sound" a:0)
 shorter 0 "$audio_seconds" || fail "$audio: the sound in it has no length"
 ln -s -r -- "$unfinished/sound" "$work/sound"
-if make_plain "$work/video" "$video" "$unfinished/plain" "$background" "$audio_seconds"; then
+rate=''
+$keep_rate || rate=$(faster "$(frames_of "$work/video")" "$(seconds_of "$work/video" V:0)")
+if make_plain "$work/video" "$video" "$unfinished/plain" "$background" "$rate" "$audio_seconds"; then
     ln -s -f -r -- "$unfinished/plain" "$work/video"
     look "$work/video"
 fi
-frames=$(ffprobe -v quiet -select_streams V:0 -show_entries packet=size -of csv=p=0 "$work/video" | wc -l)
 video_seconds=$(seconds_of "$work/video" V:0)
 shorter 0 "$video_seconds" || fail "$video: there is not one frame in it: $damaged"
-# Lips need 25 frames a second.
-faster=()
-$keep_rate || [ "$frames" -le 1 ] || ! shorter "$(awk -v n="$frames" -v t="$video_seconds" 'BEGIN { print n / t }')" 24.5 ||
-    faster=(! videorate ! video/x-raw,framerate=25/1)
 
 if [ -z "$loop" ]; then
     if shorter "$video_seconds" "$audio_seconds"; then loop=pingpong; else loop=none; fi
@@ -227,7 +216,6 @@ pipeline=(
     ! "video/x-raw,format=I420,colorimetry=$colour,$even_size"
     ! videoflip video-direction="$(direction)"
     ! avatarloop mode="$loop"
-    "${faster[@]}"
     ! queue
     ! facecrop ${detector:+detector="$(quoted "$detector")"}
     ! lipsyncgen name=lips on-audio-end=eos on-error=fail on-stall=error stall-timeout=60000000000

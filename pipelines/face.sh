@@ -26,11 +26,12 @@ is_raw() {
 # Filters that put a colour behind what is transparent. The box's colours are BT.601's, and no other formats can be filled.
 behind() { echo ",format=yuva444p,split[above],drawbox=color=$1:thickness=fill:replace=1[below];[below][above]overlay=format=yuv444"; }
 
-# make_plain FILE NAME PLAIN BACKGROUND [SECONDS]: makes PLAIN of the picture in FILE, which messages call NAME, where GStreamer does not take it, or does
-# not show it as players do: with hardly a loss, and no more of it than so many seconds. Says by its status whether it had to.
-# BACKGROUND is seen through what is transparent. FILE must have been looked at.
+# make_plain FILE NAME PLAIN BACKGROUND RATE [SECONDS]: makes PLAIN of the picture in FILE, which messages call NAME, where GStreamer
+# does not take it, or does not show it as players do: with hardly a loss, and no more of it than so many seconds. Says by its status
+# whether it had to. BACKGROUND is seen through what is transparent. RATE: frames a second that it gets, empty: as it is. FILE must
+# have been looked at.
 make_plain() {
-    local plain=false filter=setpts=PTS-STARTPTS,bwdif=send_frame:deint=interlaced background=$4 input=() begins=0 first times
+    local plain=false filter=setpts=PTS-STARTPTS,bwdif=send_frame:deint=interlaced background=$4 rate=$5 input=() begins=0 first times
     # AVI has no times for B-frames, AVIF is an MP4 without tracks, and many formats of pictures have no decoder.
     case $(about format_name),$(about major_brand) in
         png_pipe,* | jpeg_pipe,* | webp_pipe,*) ;;
@@ -69,7 +70,9 @@ make_plain() {
             filter+=,scale=in_color_matrix=bt601:out_color_matrix=bt709:in_range=tv:out_range=tv,setparams=colorspace=bt709
             ;;
     esac
+    [ -z "$rate" ] || plain=true
     $plain || return 1
+    [ -z "$rate" ] || filter+=,fps=$rate
     [ -z "$background" ] || filter+=$(behind "$background")
     # VP8 and VP9 hide their transparency from any but the right decoder.
     case $(about codec_name),$(about alpha_mode) in
@@ -77,8 +80,8 @@ make_plain() {
     esac
     times=(-vsync passthrough -enc_time_base -1)
     # One frame is a still picture, whatever is said of its rate.
-    [ "$(ffprobe -v quiet -select_streams V:0 -show_entries packet=size -of csv=p=0 "$1" | wc -l)" -gt 1 ] || times=(-frames:v 1 -r 25)
-    run ffmpeg -nostdin -v error "${input[@]}" -i "$1" -map V:0 ${5:+-t "$5"} "${times[@]}" \
+    [ "$(frames_of "$1")" -gt 1 ] || times=(-frames:v 1 -r 25) filter=${filter%,fps=*}
+    run ffmpeg -nostdin -v error "${input[@]}" -i "$1" -map V:0 ${6:+-t "$6"} "${times[@]}" \
         -filter_complex "[V:0]$filter,format=yuv444p" -c:v libx264 -preset ultrafast -crf 4 -f mp4 "$3" 2> "$work/errors" ||
         fail "$2 cannot be read, is it damaged? $(complaint)"
 }
@@ -96,6 +99,18 @@ direction() {
         *) echo identity ;;
     esac
 }
+
+# Frames a second that a picture needs which has so many in so many seconds, where it is too slow for lips: 25. Empty: it is not.
+faster() { [ "$1" -le 1 ] || ! shorter "$(awk -v n="$1" -v t="$2" 'BEGIN { print (t > 0 ? n / t : 25) }')" 24.5 || echo 25; }
+
+# Seconds from the first to the end of the last packet of a stream ("V:0": pictures, but not a cover; "a:0": sound).
+# Counted, because what a file's header says is missing in some files and wrong in those cut short.
+seconds_of() {
+    ffprobe -v quiet -select_streams "$2" -show_entries packet=pts_time,duration_time -of csv=p=0 "$1" |
+        awk -F, '$1 + 0 == $1 { if (!n++ || $1 < first) first = $1; if ($1 + $2 > end) end = $1 + $2 }
+            END { printf "%.6f\n", end - first }'
+}
+frames_of() { ffprobe -v quiet -select_streams V:0 -show_entries packet=size -of csv=p=0 "$1" | wc -l; }
 
 # The size of the picture that was looked at, in square pixels, with even numbers, as caps say it.
 square_size() {

@@ -104,7 +104,7 @@ make_talker() {
         look "$work/face"
         [[ $(about width) =~ ^[1-9] ]] || fail "$face: there is no picture in it"
         file=$face
-        if make_plain "$work/face" "$face" "$work/plain" "$background"; then
+        if make_plain "$work/face" "$face" "$work/plain" "$background" "$(faster "$(frames_of "$work/face")" "$(seconds_of "$work/face" V:0)")"; then
             file=$work/plain
             look "$file"
         fi
