@@ -61,6 +61,23 @@ stop
 cat live-0000[0-2].ts > hls.ts
 holds hls.ts
 
+echo 'an animated GIF, and a picture without a face'
+ffmpeg -nostdin -v error -t 2 -i "$face" -vf fps=5,scale=320:-2 face.gif
+ffmpeg -nostdin -v error -f lavfi -i testsrc=d=1:s=320x240 -frames:v 1 nobody.png
+for picture in face.gif nobody.png; do
+    rm -f live*
+    "$root/pipelines/live-hls.sh" "$picture" "$voice" . > said 2>&1 &
+    child=$!
+    for _ in $(seq 300); do
+        [ ! -f live-00002.ts ] || break
+        kill -0 "$child" 2> /dev/null || fail "live-hls.sh has ended with $picture"
+        sleep 0.2
+    done
+    stop
+    [ "$picture" = nobody.png ] || [ "$(different_frames live-00001.ts)" -ge 20 ] || fail "$picture hardly moves"
+done
+grep -q 'no face to speak with' said || fail 'no word of the missing face'
+
 echo 'SRT, with a player that calls later'
 port=$((20000 + RANDOM % 20000))
 "$root/pipelines/live-srt.sh" "$face" "$voice" "srt://:$port" > said 2>&1 &
