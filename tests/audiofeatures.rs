@@ -590,3 +590,34 @@ fn it_starts_and_stops_many_times() {
         pipeline.set_state(gst::State::Null).unwrap();
     }
 }
+
+/// Channels of which nobody says where they are heard are mixed: their mean is what is listened to.
+#[test]
+fn channels_without_places_are_mixed() {
+    let rows = |caps: &str, gain: &str| {
+        common::init();
+        let pipeline = gst::parse::launch(&format!(
+            "audiotestsrc num-buffers=40 volume={gain} ! audio/x-raw,format=F32LE,rate=48000,{caps} ! audioconvert ! audioresample \
+             ! audiofeatures ! appsink name=out sync=false"
+        ))
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+        let sink = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let mut numbers: Vec<f32> = Vec::new();
+        while let Ok(sample) = sink.pull_sample() {
+            let map = sample.buffer().unwrap().map_readable().unwrap();
+            numbers.extend(map.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+        numbers
+    };
+    let mono = rows("channels=1", "0.5");
+    assert!(mono.len() > 100);
+    for channels in [2, 8, 16] {
+        let mixed = rows(&format!("channels={channels},channel-mask=(bitmask)0"), "0.5");
+        assert_eq!(mixed.len(), mono.len(), "{channels}");
+        assert!(mixed.iter().zip(&mono).all(|(a, b)| (a - b).abs() < 1e-3), "{channels}");
+    }
+}

@@ -160,6 +160,8 @@ impl AudioFeatures {
     pub(super) fn chain(&self, buffer: gst::Buffer) -> Result<FlowSuccess, FlowError> {
         self.follow_model()?;
         let (segment, sample_rate, generation) = self.present().ok_or(FlowError::NotNegotiated)?;
+        let channels = self.state.lock().channels;
+        let buffer = if channels > 1 { mixed(&buffer, channels).ok_or(FlowError::Error)? } else { buffer };
         // What is in the buffer says how long it is; one whose duration says otherwise cannot be clipped by that.
         let mut buffer = buffer;
         buffer.make_mut().set_duration(None);
@@ -366,6 +368,17 @@ impl AudioFeatures {
         };
         self.start(Some(start), false, None, generation).and_then(|()| fill()).is_ok()
     }
+}
+
+/// The mean of all channels.
+fn mixed(buffer: &gst::BufferRef, channels: usize) -> Option<gst::Buffer> {
+    let map = buffer.map_readable().ok()?;
+    let number = |bytes: &[u8; BYTES_PER_SAMPLE]| f32::from_le_bytes(*bytes);
+    let mean = |frame: &[u8]| frame.as_chunks().0.iter().map(number).sum::<f32>() / channels as f32;
+    let frames = map.chunks_exact(channels * BYTES_PER_SAMPLE);
+    let mut mono = gst::Buffer::from_mut_slice(frames.map(mean).flat_map(f32::to_le_bytes).collect::<Vec<u8>>());
+    buffer.copy_into(mono.make_mut(), gst::BUFFER_COPY_METADATA, ..).ok()?;
+    Some(mono)
 }
 
 /// Sound as finite numbers; whatever is none becomes 0, and is counted.

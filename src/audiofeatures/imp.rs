@@ -36,6 +36,8 @@ pub(super) struct State {
     /// Changes when what is under way must not come out any more.
     pub generation: u64,
     pub warned_of_non_numbers: bool,
+    /// Of the sound's caps; those of none known are one.
+    pub channels: usize,
     /// Whether upstream is live, once it has been asked.
     pub live: Option<bool>,
     pub stamps: Stamps,
@@ -96,8 +98,9 @@ impl AudioFeatures {
                 self.srcpad.push_event(new.group_id_if_some(start.group_id()).build())
             }
             EventView::Caps(caps) => {
-                let rate = caps.caps().structure(0).and_then(|s| s.get::<i32>("rate").ok()).unwrap_or(0);
-                match self.configure(rate as u32) {
+                let number = |name| caps.caps().structure(0).and_then(|s| s.get::<i32>(name).ok()).unwrap_or(0);
+                self.state.lock().channels = number("channels").max(1) as usize;
+                match self.configure(number("rate") as u32) {
                     Ok(()) => true,
                     Err(error) => {
                         self.post_error_message(error);
@@ -187,7 +190,11 @@ impl AudioFeatures {
             gst::QueryViewMut::Caps(caps) => {
                 let mut answer = self.sink_caps();
                 if let Some(filter) = caps.filter() {
-                    answer = filter.intersect_with_mode(&answer, gst::CapsIntersectMode::First);
+                    // Who can make one channel of his is not offered the others: audioconvert would mistake them for his.
+                    let mono = gst::Caps::builder("audio/x-raw").field("channels", 1).build();
+                    let one = filter.intersect_with_mode(&answer.intersect(&mono), gst::CapsIntersectMode::First);
+                    let any = filter.intersect_with_mode(&answer, gst::CapsIntersectMode::First);
+                    answer = if one.is_empty() { any } else { one };
                 }
                 caps.set_result(&answer);
                 true
@@ -307,11 +314,15 @@ impl ElementImpl for AudioFeatures {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let sound = gst_audio::AudioCapsBuilder::new_interleaved()
-                .format(gst_audio::AudioFormat::F32le)
-                .rate_range(4_000..=192_000)
-                .channels(1)
-                .build();
+            let sound = || {
+                gst_audio::AudioCapsBuilder::new_interleaved()
+                    .format(gst_audio::AudioFormat::F32le)
+                    .rate_range(4_000..=192_000)
+            };
+            // Channels of which nobody knows where they are heard are mixed here: audioconvert does not know how.
+            let mut mono = sound().channels(1).build();
+            mono.merge(sound().channels_range(2..=64).channel_mask(0).build());
+            let sound = mono;
             let features = gst::Caps::new_empty_simple("application/x-lipsync-features");
             let template = |name, direction, caps: &gst::Caps| {
                 // Fails only for a malformed name.

@@ -148,6 +148,7 @@ impl LipsyncGen {
         let time = self.state.lock().rate.in_sound(time - settings.av_offset);
         let mut windows = Vec::with_capacity(loaded.windows.len());
         let mut silent = false;
+        let sound_ended = self.features.lock().as_ref().is_some_and(|pad| pad.is_eos());
         let windows = {
             let state = &mut *self.state.lock();
             let Some(rows) = &mut state.rows else { return Plan::Untouched };
@@ -161,9 +162,8 @@ impl LipsyncGen {
                         return Plan::Late(Lateness::of_sound(needed, rows.known_until(), ago));
                     }
                     Window::NoSound { after_the_end } => {
-                        let Some(silence) = state.hush.windows(&loaded.windows) else {
-                            return Plan::NoSound { after_the_end };
-                        };
+                        let silence = state.hush.windows(&loaded.windows).filter(|_| !sound_ended);
+                        let Some(silence) = silence else { return Plan::NoSound { after_the_end } };
                         windows = silence;
                         silent = true;
                         break;
