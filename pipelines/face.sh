@@ -43,7 +43,7 @@ make_plain() {
         say "$2 has no times in it: taken at $(about r_frame_rate) frames a second"
     fi
     case $(about pix_fmt) in
-        rgba | bgra | argb | abgr | ya8 | ya16?? | yuva* | gbrap* | pal8) plain=true ;;
+        rgba* | bgra* | argb | abgr | ya8 | ya16?? | yuva* | gbrap* | pal8) plain=true ;;
         yuv???p | yuvj???p | yuv???p10le | nv12 | rgb24) background='' ;;
         *) plain=true background='' ;;
     esac
@@ -79,10 +79,12 @@ make_plain() {
         vp8,?* | vp9,?*) input+=(-c:v "libvpx$([ "$(about codec_name)" = vp8 ] || echo -vp9)") ;;
     esac
     times=(-vsync passthrough -enc_time_base -1)
+    # Some formats' time base is as slow as they are.
+    [ -z "$rate" ] || times=(-vsync passthrough)
     # One frame is a still picture, whatever is said of its rate.
     [ "$(frames_of "$1")" -gt 1 ] || times=(-frames:v 1 -r 25) filter=${filter%,fps=*}
-    run ffmpeg -nostdin -v error "${input[@]}" -i "$1" -map V:0 ${6:+-t "$6"} "${times[@]}" \
-        -filter_complex "[V:0]$filter,format=yuv444p" -c:v libx264 -preset ultrafast -crf 4 -f mp4 "$3" 2> "$work/errors" ||
+    run ffmpeg -nostdin -v error "${input[@]}" -i "$1" -filter_complex "[V:0]$filter,format=yuv444p[plain]" \
+        -map '[plain]' ${6:+-t "$6"} "${times[@]}" -c:v libx264 -preset ultrafast -crf 4 -f mp4 "$3" 2> "$work/errors" ||
         fail "$2 cannot be read, is it damaged? $(complaint)"
 }
 
@@ -121,7 +123,10 @@ square_size() {
         split(shape, par, ":")
         wide = w * par[1] / par[2]
         tall = h
-        if (wide > 8192) { tall *= 8192 / wide; wide = 8192 }
+        more = wide > tall ? wide : tall
+        if (more > 8192) { wide *= 8192 / more; tall *= 8192 / more }
+        if (wide < 16) wide = 16
+        if (tall < 16) tall = 16
         printf "width=%d,height=%d", 2 * int(wide / 2 + 0.01), 2 * int(tall / 2 + 0.01)
     }'
 }

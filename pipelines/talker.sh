@@ -104,7 +104,7 @@ make_talker() {
         look "$work/face"
         [[ $(about width) =~ ^[1-9] ]] || fail "$face: there is no picture in it"
         file=$face
-        if make_plain "$work/face" "$face" "$work/plain" "$background" "$(faster "$(frames_of "$work/face")" "$(seconds_of "$work/face" V:0)")"; then
+        if make_plain "$work/face" "$face" "$work/plain" "$background" ''; then
             file=$work/plain
             look "$file"
         fi
@@ -139,6 +139,12 @@ clean_up() {
     # A second signal must not end the cleaning.
     trap '' HUP INT TERM
     if [ -n "$child" ]; then
+        # As Ctrl-C does: what is under way is finished, and servers are told.
+        kill -INT "$child" 2> /dev/null || true
+        for _ in $(seq 30); do
+            kill -0 "$child" 2> /dev/null || break
+            sleep 0.1
+        done
         kill "$child" 2> /dev/null || true
         wait "$child" 2> /dev/null || true
     fi
@@ -163,6 +169,8 @@ run() {
 # Of what gst-launch-1.0 says of messages on the bus, those that tell why nobody speaks; everything else as it is.
 tell() {
     local line
+    # It reads on to the end of what is said.
+    trap '' INT
     field() { sed -n "s/.*[ ,]$1=([a-z0-9]*)\"*\([^\",;]*\)\"*[,;].*/\1/p" <<< "$line" | sed 's/\\\(.\)/\1/g'; }
     while IFS= read -r line; do
         case $line in

@@ -512,7 +512,8 @@ impl BaseTransformImpl for FaceCrop {
                 .map_err(|_| self.fail(gst::error_msg!(gst::ResourceError::Read, ("cannot map a video frame"))))?;
             let mut analysis = self.analysis.lock();
             let analysis = analysis.as_mut().ok_or(gst::FlowError::Flushing)?;
-            let faces = match self.state.lock().square.clone() {
+            let square = self.state.lock().square.clone();
+            let faces = match square {
                 None => analysis.process(&frame, moment, step, &config, &model),
                 Some(square) => square.copy(&frame).map_err(|e| e.to_string()).and_then(|copy| {
                     let config = square.config(&config);

@@ -47,8 +47,16 @@ impl Hush {
     }
 
     pub fn interrupt(&mut self) {
-        self.fading = self.last.take().map(|last| (last, None));
+        // A second interruption leaves alone what fades already.
+        if let Some(last) = self.last.take() {
+            self.fading = Some((last, None));
+        }
         (self.silent, self.resumed) = (self.silence.is_some(), None);
+    }
+
+    /// A frame heard nothing: there is no sentence that could fade.
+    pub fn nothing(&mut self) {
+        self.last = None;
     }
 
     /// The windows of a frame without sound or voice, after an interruption.

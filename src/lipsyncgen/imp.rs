@@ -170,7 +170,7 @@ impl LipsyncGen {
         self.take_frame(capacity);
         self.take_features(&loaded, settings.av_offset, batch);
         let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
-        let ready = if held < capacity && self.is_early(latency) { 0 } else { ready };
+        let ready = if held < capacity && !self.video.is_eos() && self.is_early(latency) { 0 } else { ready };
         let video_ended = self.video.is_eos();
         let count = if ready >= batch {
             batch
@@ -446,9 +446,10 @@ impl AggregatorImpl for LipsyncGen {
             (state.frames().next().map(|frame| frame.time), state.front_taken, state.live)
         };
         let clock_time = |time| gst::ClockTime::from_nseconds(u64::try_from(time).unwrap_or(0));
-        if let Some(Some(time)) = waiting
+        let oldest = waiting.unwrap_or_else(|| self.time_of(&*self.video.peek_buffer()?));
+        if let Some(time) = oldest
             && live
-            && self.loaded().is_some_and(|loaded| self.ready_frames(&loaded, self.settings.lock().av_offset).0 > 0)
+            && self.loaded().is_some_and(|loaded| self.is_ready(&loaded, self.settings.lock().av_offset, time))
         {
             // It may go as soon as its own part of the latency begins; no buffer need come for that.
             return Some(clock_time(time).saturating_sub(self.own_latency()));

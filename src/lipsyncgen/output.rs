@@ -163,7 +163,10 @@ impl LipsyncGen {
                     }
                     Window::NoSound { after_the_end } => {
                         let silence = state.hush.windows(&loaded.windows).filter(|_| !sound_ended);
-                        let Some(silence) = silence else { return Plan::NoSound { after_the_end } };
+                        let Some(silence) = silence else {
+                            state.hush.nothing();
+                            return Plan::NoSound { after_the_end };
+                        };
                         windows = silence;
                         silent = true;
                         break;
@@ -178,6 +181,7 @@ impl LipsyncGen {
             let shown =
                 faces.iter().filter(|face| face.weight > 0.0).map(|face| (face.track, &face.landmarks, face.point_set));
             if state.rest.settled(time, voice, shown) {
+                state.hush.nothing();
                 return Plan::Resting;
             }
             state.hush.hear(time, windows)
