@@ -97,9 +97,11 @@ fn a_look_ahead_of_more_frames_than_a_queue_holds_bytes_for() {
     // It looks 220 ms ahead, six frames.
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models/mel");
     let chain = CHAIN.replace("name=g", &format!("name=g model={model} backend=test"));
-    // The picture goes past the generator too, through a queue that holds one frame of 8 MB.
+    // The picture goes past the generator too, through a queue that holds one frame of 8 MB. The sound comes later than that is
+    // full: where the first frame finds its sound at once, all sinks have something, and nothing is stuck.
     let (pad, text) = stalls(&format!(
-        "{LARGE} ! tee name=t t. ! queue ! {chain} ! fakesink t. ! queue name=beside ! fakesink {SOUND} ! {FEATURES}"
+        "{LARGE} ! tee name=t t. ! queue ! {chain} ! fakesink t. ! queue name=beside ! fakesink \
+         {SOUND} ! identity sleep-time=30000 ! {FEATURES}"
     ));
     assert_eq!(pad, "sink");
     assert!(text.contains("queue beside behind t:src_1 is full (max-size-bytes=10485760)"), "{text}");
