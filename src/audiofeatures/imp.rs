@@ -99,7 +99,11 @@ impl AudioFeatures {
             }
             EventView::Caps(caps) => {
                 let number = |name| caps.caps().structure(0).and_then(|s| s.get::<i32>(name).ok()).unwrap_or(0);
-                self.state.lock().channels = number("channels").max(1) as usize;
+                let channels = number("channels").max(1) as usize;
+                if channels > 1 {
+                    gst::debug!(CAT, imp = self, "{channels} channels without positions: their mean is listened to");
+                }
+                self.state.lock().channels = channels;
                 match self.configure(number("rate") as u32) {
                     Ok(()) => true,
                     Err(error) => {
@@ -320,15 +324,14 @@ impl ElementImpl for AudioFeatures {
                     .rate_range(4_000..=192_000)
             };
             // Channels of which nobody knows where they are heard are mixed here: audioconvert does not know how.
-            let mut mono = sound().channels(1).build();
-            mono.merge(sound().channels_range(2..=64).channel_mask(0).build());
-            let sound = mono;
+            let mut all = sound().channels(1).build();
+            all.merge(sound().channels_range(2..=64).channel_mask(0).build());
             let features = gst::Caps::new_empty_simple("application/x-lipsync-features");
             let template = |name, direction, caps: &gst::Caps| {
                 // Fails only for a malformed name.
                 gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps).expect("a valid template")
             };
-            vec![template("sink", gst::PadDirection::Sink, &sound), template("src", gst::PadDirection::Src, &features)]
+            vec![template("sink", gst::PadDirection::Sink, &all), template("src", gst::PadDirection::Src, &features)]
         });
         &TEMPLATES
     }

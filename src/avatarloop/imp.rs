@@ -271,7 +271,10 @@ impl AvatarLoop {
         if state.recording() {
             return match &state.info {
                 // Frames are shown for as long as their times say, whatever the rate in the caps.
-                Some((before, _)) if same_but_for_rate(before, &info) => Ok(None),
+                Some((before, _)) if same_but_for_rate(before, &info) => {
+                    gst::debug!(CAT, imp = self, "from here on {}", describe(&info));
+                    Ok(None)
+                }
                 before => Err(format!(
                     "The picture changes from {} to {} within the clip; only a clip of one size and format can be looped. \
                      Put videoconvert, videoscale and a caps filter before avatarloop, or use mode=none",

@@ -445,6 +445,9 @@ impl BaseTransformImpl for FaceCrop {
         }
         let square = Square::of(&info)
             .map_err(|error| gst::loggable_error!(CAT, "pixels of {} cannot be made square: {error}", info.par()))?;
+        if let Some(square) = &square {
+            gst::debug!(CAT, imp = self, "pixels are {}: faces are looked for in {square}", info.par());
+        }
         let size = |info: &gst_video::VideoInfo| (info.width(), info.height(), info.par());
         let resized = {
             let mut state = self.state.lock();

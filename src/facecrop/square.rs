@@ -2,6 +2,8 @@
 //! Pictures whose pixels are not square are analysed in a copy whose pixels are: networks know no others, and a head that turns
 //! changes its shape there.
 
+use std::fmt;
+
 use gst::glib;
 use gst_video::{VideoFrame, VideoFrameRef, VideoInfo};
 
@@ -9,9 +11,10 @@ use super::analysis::Config;
 use crate::face_meta::Face;
 use crate::geometry::Rect;
 
-/// Wider pictures get less rows instead of more columns.
-const WIDEST: f64 = 4096.0;
+/// Pictures that would get larger than this, px, get less of their other side instead.
+const LARGEST: f64 = 4096.0;
 
+/// Makes copies with square pixels.
 pub struct Square {
     converter: gst_video::VideoConverter,
     info: VideoInfo,
@@ -28,12 +31,14 @@ impl Square {
         }
         let shape = f64::from(par.numer()) / f64::from(par.denom());
         let (width, height) = (f64::from(info.width()), f64::from(info.height()));
-        let (wide, tall) = match shape > 1.0 && width * shape > WIDEST {
-            true => (width, height / shape),
-            false if shape > 1.0 => (width * shape, height),
-            false => (width, height / shape),
+        let (wider, taller) = ((width * shape, height), (width, height / shape));
+        let (wide, tall) = match shape > 1.0 {
+            true if wider.0 <= LARGEST => wider,
+            true => taller,
+            false if taller.1 <= LARGEST => taller,
+            false => wider,
         };
-        let size = |length: f64| (length.round() as u32).clamp(1, 1 << 14);
+        let size = |length: f64| (length.round() as u32).max(1);
         let square = VideoInfo::builder(info.format(), size(wide), size(tall))
             .fps(info.fps())
             .colorimetry(&info.colorimetry())
@@ -43,6 +48,7 @@ impl Square {
         Ok(Some(Self { converter, info: square, scale }))
     }
 
+    /// A copy of a frame of that kind. Fails where there is no memory for it.
     pub fn copy(
         &self,
         frame: &VideoFrameRef<&gst::BufferRef>,
@@ -66,5 +72,11 @@ impl Square {
     pub fn back(&self, face: &Face) -> Face {
         let [sx, sy] = self.scale;
         face.scaled(1.0 / sx, 1.0 / sy)
+    }
+}
+
+impl fmt::Display for Square {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "a copy of {}×{} px", self.info.width(), self.info.height())
     }
 }

@@ -131,6 +131,18 @@ impl LipsyncGen {
         }
     }
 
+    /// Drops the rows of the speech that ends here, which fades.
+    fn interrupt(&self) {
+        let mut state = self.state.lock();
+        gst::debug!(CAT, imp = self, "interrupted; {}", state.levels());
+        state.interrupted = true;
+        state.hush.interrupt();
+        if let Some(rows) = &mut state.rows {
+            rows.clear();
+            rows.end();
+        }
+    }
+
     /// Frames that waited for rows may go now: has the aggregator look again, which an event in its queue does.
     fn wake(&self, pad: &gst_base::AggregatorPad) {
         // Refused where everything is being flushed, which wakes it too.
@@ -160,17 +172,12 @@ impl LipsyncGen {
         let latency = self.obj().latency();
         let (batch, capacity) = self.batch_and_capacity(&settings, &loaded, latency.is_some());
         // The first frame does not wait for a whole batch.
-        let batch = {
-            let mut state = self.state.lock();
-            state.live = latency.is_some();
-            if state.begun { batch } else { 1 }
-        };
+        let batch = if self.state.lock().begun { batch } else { 1 };
         self.watchdog.enter(Phase::Waiting);
         let timeout = timeout && self.is_overdue(latency);
         self.take_frame(capacity);
         self.take_features(&loaded, settings.av_offset, batch);
         let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
-        let ready = if held < capacity && !self.video.is_eos() && self.is_early(latency) { 0 } else { ready };
         let video_ended = self.video.is_eos();
         let count = if ready >= batch {
             batch
@@ -197,25 +204,6 @@ impl LipsyncGen {
             return Err(gst::FlowError::Eos);
         }
         Err(gst_base::AGGREGATOR_FLOW_NEED_DATA)
-    }
-
-    /// When the oldest frame's own part of the pipeline's latency begins, in a live pipeline: before that an interruption still
-    /// finds it here, whatever the latency of what comes before.
-    fn begins(&self, latency: gst::ClockTime) -> Option<i64> {
-        let oldest = self.state.lock().frames().next()?.time?;
-        Some(oldest.saturating_add_unsigned(latency.saturating_sub(self.own_latency()).nseconds()))
-    }
-
-    /// For the work on a frame.
-    fn own_latency(&self) -> gst::ClockTime {
-        WORK + gst::ClockTime::from_nseconds(self.obj().property("latency"))
-    }
-
-    /// Whether the oldest frame may still wait.
-    fn is_early(&self, latency: Option<gst::ClockTime>) -> bool {
-        let begins = latency.and_then(|latency| self.begins(latency));
-        let (Some(begins), Some(now)) = (begins, self.obj().current_running_time()) else { return false };
-        (now.nseconds() as i64) < begins
     }
 
     /// Whether the oldest frame can wait no longer, in a live pipeline; where there is none the aggregator is right.
@@ -441,27 +429,24 @@ impl AggregatorImpl for LipsyncGen {
     }
 
     fn next_time(&self) -> Option<gst::ClockTime> {
-        let (waiting, front_taken, live) = {
+        let (waiting, front_taken) = {
             let state = self.state.lock();
-            (state.frames().next().map(|frame| frame.time), state.front_taken, state.live)
+            (state.frames().next().map(|frame| frame.time), state.front_taken)
         };
-        let clock_time = |time| gst::ClockTime::from_nseconds(u64::try_from(time).unwrap_or(0));
-        let oldest = waiting.unwrap_or_else(|| self.time_of(&*self.video.peek_buffer()?));
-        if let Some(time) = oldest
-            && live
-            && self.loaded().is_some_and(|loaded| self.is_ready(&loaded, self.settings.lock().av_offset, time))
-        {
-            // It may go as soon as its own part of the latency begins; no buffer need come for that.
-            return Some(clock_time(time).saturating_sub(self.own_latency()));
-        }
+        let oldest = waiting.or_else(|| Some(self.time_of(&*self.video.peek_buffer()?)));
+        let ready = |time| {
+            let (loaded, av_offset) = (self.loaded(), self.settings.lock().av_offset);
+            loaded.is_some_and(|loaded| self.state.lock().is_ready(time, &loaded.windows, av_offset))
+        };
         let rows_came = || self.features.lock().as_ref().is_some_and(|pad| pad.has_buffer()) && !front_taken;
-        if waiting.is_some() && rows_came() {
-            // The aggregator would wait for another frame too, and a slow camera has none: this makes it call at once.
+        if oldest.is_some_and(ready) || waiting.is_some() && rows_came() {
+            // The aggregator would wait for another frame, or for rows: a slow camera has none, an interrupted speech has no more.
+            // This makes it call at once.
             return Some(gst::ClockTime::ZERO);
         }
-        match waiting.or_else(|| Some(self.time_of(&*self.video.peek_buffer()?))) {
+        match oldest {
             // Its own time and not where the frame before it ended: a camera may be slower than its caps say.
-            Some(Some(time)) => Some(clock_time(time)),
+            Some(Some(time)) => Some(gst::ClockTime::from_nseconds(u64::try_from(time).unwrap_or(0))),
             None if !self.video.is_eos() => {
                 // Nothing can be sent at a deadline. But the sound goes on.
                 self.rows_due()
@@ -508,14 +493,7 @@ impl AggregatorImpl for LipsyncGen {
                 }
             }
             EventView::CustomDownstreamOob(_) if !is_video && event.has_name("lipsync-interrupt") => {
-                let mut state = self.state.lock();
-                state.interrupted = true;
-                state.hush.interrupt();
-                if let Some(rows) = &mut state.rows {
-                    rows.clear();
-                    rows.end();
-                }
-                drop(state);
+                self.interrupt();
                 self.wake(pad);
                 return true;
             }

@@ -156,22 +156,10 @@ impl LipsyncGen {
         }
     }
 
-    /// Whether no further row can change a frame at `time`.
-    pub(super) fn is_ready(&self, loaded: &Loaded, av_offset: i64, time: i64) -> bool {
-        let state = self.state.lock();
-        let time = state.rate.in_sound(time - av_offset);
-        state.rows.as_ref().is_none_or(|rows| loaded.windows.iter().all(|w| rows.is_ready(time, *w)))
-    }
-
     /// How many of the waiting frames, from the oldest, no further row can change.
     pub(super) fn ready_frames(&self, loaded: &Loaded, av_offset: i64) -> (usize, usize) {
         let state = self.state.lock();
-        let ready = |frame: &&Frame| match (frame.time, &state.rows) {
-            (Some(time), Some(rows)) => {
-                loaded.windows.iter().all(|w| rows.is_ready(state.rate.in_sound(time - av_offset), *w))
-            }
-            _ => true,
-        };
+        let ready = |frame: &&Frame| state.is_ready(frame.time, &loaded.windows, av_offset);
         (state.frames().take_while(ready).count(), state.frames().count())
     }
 

@@ -13,6 +13,7 @@ use super::stats::Levels;
 use super::summary::Summary;
 use super::window::RowStore;
 use crate::face_meta::{Face, RgbImage};
+use crate::model::manifest::Rows;
 
 /// Tracks whose first crop is kept: more than faces can be in one frame.
 const MAX_REFERENCES: usize = 64;
@@ -93,8 +94,6 @@ pub struct State {
     /// `lipsync-interrupt` came, the sound that follows it did not yet.
     pub interrupted: bool,
     pub hush: Hush,
-    /// When frames were last looked at, the pipeline was live. (The aggregator cannot be asked where it asks for the next time.)
-    pub live: bool,
 }
 
 impl State {
@@ -134,6 +133,13 @@ impl State {
             picture: self.frames().filter_map(|frame| frame.time).next_back(),
             sound: self.rows.as_ref().and_then(RowStore::known_until).map(|time| self.rate.in_running_time(time)),
         }
+    }
+
+    /// Whether no further row can change a frame at `time`, ns.
+    pub fn is_ready(&self, time: Option<i64>, windows: &[Rows], av_offset: i64) -> bool {
+        let (Some(time), Some(rows)) = (time, &self.rows) else { return true };
+        let time = self.rate.in_sound(time - av_offset);
+        windows.iter().all(|wanted| rows.is_ready(time, *wanted))
     }
 
     pub fn put_back_caps(&mut self, items: Vec<Item>) {
