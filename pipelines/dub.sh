@@ -2,7 +2,11 @@
 # SPDX-License-Identifier: MPL-2.0
 # Makes the face in a video or a picture speak a sound file.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+pipelines=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=pipelines/common.sh
+. "$pipelines/common.sh"
+# shellcheck source=pipelines/face.sh
+. "$pipelines/face.sh"
 
 usage() {
     cat << 'END'
@@ -22,16 +26,6 @@ Makes the face in VIDEO (or in a still picture) speak AUDIO. OUT.mp4 is as long 
 
 LIPSYNC_VERBOSE=1 prints the pipeline and everything GStreamer says.
 END
-}
-
-say() { printf 'dub.sh: %s\n' "$*" >&2; }
-fail() {
-    say "$*"
-    exit 1
-}
-misused() {
-    say "$* (dub.sh --help tells more)"
-    exit 2
 }
 
 # --- What is asked for -----------------------------------------------------------------------------------------------
@@ -65,7 +59,6 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[[ $background =~ ^(#|0x)?[A-Za-z0-9]+$ ]] || misused "--background $background: expected the name of a colour, or #RRGGBB"
 case $loop in
     '' | none | forward | pingpong) ;;
     *) misused "--loop $loop: expected none, forward or pingpong" ;;
@@ -95,47 +88,18 @@ out_folder=$(dirname -- "$out")
 [ -d "$out_folder" ] || fail "$out_folder: there is no such folder"
 [ -w "$out_folder" ] || fail "$out_folder: no permission to write there"
 
-if [ ! -f "$root/target/plugin/libgstlipsync.so" ]; then
-    say "the plugin is not built yet: running setup.sh"
-    "$root/setup.sh" || fail "setup.sh failed (see above)"
-fi
+ready
 for tool in gst-launch-1.0 ffmpeg ffprobe; do
     command -v "$tool" > /dev/null || fail "$tool is missing: run $root/setup.sh"
 done
-# shellcheck source=pipelines/env.sh
-. "$root/pipelines/env.sh"
-# shellcheck source=pipelines/face.sh
-. "$root/pipelines/face.sh"
+is_colour "$background" || misused "--background $background: expected the name of a colour, or #RRGGBB"
 
 # --- Where it is made --------------------------------------------------------------------------------------------------
 
-child='' work='' unfinished=''
-clean_up() {
-    # A second signal must not end the cleaning.
-    trap '' HUP INT TERM
-    if [ -n "$child" ]; then
-        kill "$child" 2> /dev/null || true
-        wait "$child" 2> /dev/null || true
-    fi
-    rm -rf ${work:+"$work"} ${unfinished:+"$unfinished"}
-}
-trap clean_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# Runs in the background, because a shell that waits hears signals at once.
-run() {
-    local status=0
-    "$@" &
-    child=$!
-    wait "$child" || status=$?
-    child=''
-    return "$status"
-}
-
 work=$(mktemp -d)
+folders+=("$work")
 unfinished=$(mktemp -d "$out_folder/.dub-XXXXXX") || fail "$out_folder: cannot be written to"
+folders+=("$unfinished")
 # Links with plain names: nothing needs quoting, whatever the files are called.
 ln -s -r -- "$video" "$work/video"
 ln -s -r -- "$audio" "$work/audio"
@@ -189,12 +153,6 @@ case $(about color_space),$(about pix_fmt),$((height > 576)) in
     bt470bg,* | smpte170m,* | unknown,yuv*,0) colour=bt601 ;;
     *) colour=bt709 ;;
 esac
-
-# A value in the syntax of pipelines.
-quoted() {
-    local value=${1//\\/\\\\}
-    printf '"%s"' "${value//\"/\\\"}"
-}
 
 # --- The pipeline ------------------------------------------------------------------------------------------------------
 #

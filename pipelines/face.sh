@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 # shellcheck shell=bash
-# What a file shows, and how it is made into what GStreamer takes and shows as players do. dub.sh and talker.sh source it; both have
-# `fail`, `say`, `run` and the folder $work.
+# What a file shows, and how it is made into what GStreamer takes and shows as players do. dub.sh and talker.sh source it after common.sh.
+# The folder $work is theirs.
 
 # look FILE: what ffprobe says of the picture and of its first frame; about NAME prints one of these things.
 look() {
@@ -22,6 +22,9 @@ is_raw() {
         *) false ;;
     esac
 }
+
+# Whether ffmpeg knows a colour of that name, #RRGGBB or 0xRRGGBB.
+is_colour() { [[ $1 =~ ^(#|0x)?[A-Za-z0-9]+$ ]] && ffmpeg -nostdin -v quiet -f lavfi -i "color=c=$1:s=16x16" -frames:v 1 -f null -; }
 
 # Filters that put a colour behind what is transparent. The box's colours are BT.601's, and no other formats can be filled.
 behind() { echo ",format=yuva444p,split[above],drawbox=color=$1:thickness=fill:replace=1[below];[below][above]overlay=format=yuv444"; }

@@ -7,26 +7,10 @@
 #                                     ├ lipsyncbin ─┤
 #   silence + VOICE ───► b.audio_sink ┘             └ b.audio_src
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=pipelines/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=pipelines/face.sh
-. "$root/pipelines/face.sh"
-me=$(basename -- "$0")
-
-say() { printf '%s: %s\n' "$me" "$*" >&2; }
-misused() {
-    say "$* ($me --help tells more)"
-    exit 2
-}
-fail() {
-    say "$*"
-    exit 1
-}
-
-# A value in the syntax of pipelines.
-quoted() {
-    local value=${1//\\/\\\\}
-    printf '"%s"' "${value//\"/\\\"}"
-}
+. "$(dirname "${BASH_SOURCE[0]}")/face.sh"
 
 # usage WHERE-TO WHAT: prints how the script is called.
 usage() {
@@ -60,7 +44,7 @@ read_arguments() {
                 shift
                 ;;
             --background)
-                [[ ${2:-} =~ ^(#|0x)?[A-Za-z0-9]+$ ]] || misused "--background needs the name of a colour, or #RRGGBB"
+                is_colour "${2:-}" || misused "--background ${2:-}: expected the name of a colour, or #RRGGBB"
                 background=$2
                 shift
                 ;;
@@ -99,6 +83,7 @@ make_talker() {
         [[ $face == http://* || $face == https://* || $face == file://* ]] || looped=none
     else
         work=$(mktemp -d)
+        folders+=("$work")
         ln -s -r -- "$face" "$work/face"
         ffprobe -v quiet "$work/face" || fail "$face: this is not a media file, or a damaged one"
         look "$work/face"
@@ -134,38 +119,6 @@ make_talker() {
     )
 }
 
-child='' work=''
-clean_up() {
-    # A second signal must not end the cleaning.
-    trap '' HUP INT TERM
-    if [ -n "$child" ]; then
-        # As Ctrl-C does: what is under way is finished, and servers are told.
-        kill -INT "$child" 2> /dev/null || true
-        for _ in $(seq 30); do
-            kill -0 "$child" 2> /dev/null || break
-            sleep 0.1
-        done
-        kill "$child" 2> /dev/null || true
-        wait "$child" 2> /dev/null || true
-    fi
-    rm -rf ${work:+"$work"}
-}
-
-trap clean_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# Runs in the background, because a shell that waits hears signals at once.
-run() {
-    local status=0
-    "$@" &
-    child=$!
-    wait "$child" || status=$?
-    child=''
-    return "$status"
-}
-
 # Of what gst-launch-1.0 says of messages on the bus, those that tell why nobody speaks; everything else as it is.
 tell() {
     local line
@@ -186,12 +139,7 @@ tell() {
 
 # Runs the pipeline until it is interrupted or fails.
 play() {
-    if [ ! -f "$root/target/plugin/libgstlipsync.so" ]; then
-        say "the plugin is not built yet: running setup.sh"
-        "$root/setup.sh" || fail "setup.sh failed (see above)"
-    fi
-    # shellcheck source=pipelines/env.sh
-    . "$root/pipelines/env.sh"
+    ready
     [ -z "${LIPSYNC_VERBOSE:-}" ] || say "gst-launch-1.0 $*"
     run gst-launch-1.0 -m "$@" > >(tell)
 }

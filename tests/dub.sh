@@ -57,6 +57,7 @@ fails 'no-such-model' --model no-such-model "$face" "$voice" out.mp4
 fails 'expected none, forward or pingpong' "$face" "$voice" out.mp4 --loop backwards
 fails 'expected VIDEO AUDIO OUT.mp4' "$face" "$voice"
 fails 'unknown option' --bogus
+fails 'expected the name of a colour' --background nosuchcolour "$face" "$voice" out.mp4
 ORT_DYLIB_PATH=/nowhere/libonnxruntime.so fails 'ORT_DYLIB_PATH' "$face" "$voice" out.mp4
 echo 'the demo'
 works "$face" "$voice"
