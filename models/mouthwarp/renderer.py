@@ -39,7 +39,9 @@ IBUG_LIPS = [[60, 61, 62, 63, 64], [60, 67, 66, 65, 64]]  # upper, lower
 
 PARTED = 0.012, 0.02  # lips that are less than the first apart are closed, by the sum of both more surely open; eye distances
 STILL = 0.004  # an opening that nobody sees
-REST, REST_WIDE = 0.35, 1.0  # the line at which open lips meet, from the upper to the lower one, and of a gap this wide half of that: the jaw comes up
+# The line at which open lips meet, from the upper to the lower one: the jaw comes up more than the lip goes down, all the more from a gap as wide as the
+# second, mouth widths.
+REST, REST_WIDE = 0.35, 1.0
 RAISE = 0.22  # of an opening, how far the upper lip rises
 HIDE, HIDE_MORE = 0.015, 0.07  # this much of lips that close, and this much of their gap, counts as inside, mouth widths
 HIDE_MOST = 0.35  # but no more of a lip than this: a grin's are thin
@@ -52,6 +54,8 @@ NECK = 0.2  # what the chin pushes away below the jaw line ends within this
 OWN = 0.35, 0.15  # of the wanted opening: with less of its own the mouth's inside is drawn, with both it is the source's own
 
 SLIT = 0.03  # lips that are less than this apart, mouth widths, show little of what is between them
+LIP_RIM = 0.03  # so far into the lower lip, mouth widths, is lip without teeth in it
+TIPS_SHADE = 0.03, 0.56  # the upper teeth's shade on the lower ones reaches so far, mouth widths, and is at most so dark
 
 SKIN_LUMA = 0.66  # of fair skin in full light, whose colour is "skin" relative to it
 COLOURS = {
@@ -253,7 +257,7 @@ class Renderer(nn.Module):
         meet = self.rows_meet(face, middle, width * axes, k, upper, lower)
         tips = top + meet * (bottom - top)
         # Of lower teeth that are not seen there is no rim either: the lip goes on there, under what is drawn.
-        lip = 0.03 * (1 - smoothstep((1 - meet) * (bottom - top), 0.05))
+        lip = LIP_RIM * (1 - smoothstep((1 - meet) * (bottom - top), 0.05))
         place = torch.where(v < tips, v.maximum(top), (v + lip + bottom - bottom_to).maximum(tips + lip))
         source = source + (apart.amax(1, keepdim=True) < 0).float() * calm * (place - v - source)
 
@@ -283,7 +287,7 @@ class Renderer(nn.Module):
         under = v_in - top - meet * tall  # below the upper teeth
         behind = (1 - meet) * tall - within[:, 1:]  # how much of the lower teeth they hide
         lacks = smoothstep(under.minimum(-behind) + 0.03, 0.03)
-        bright = (self.slit(short) / self.slit(tall)).clamp(max=1) * (1 - behind.clamp(0, 0.04) * 14 * torch.exp(square(under) * (-1 / 0.03**2)))
+        bright = (self.slit(short) / self.slit(tall)).clamp(max=1) * (1 - TIPS_SHADE[1] * (behind / 0.04).clamp(0, 1) * torch.exp(square(under / TIPS_SHADE[0]) * -1))
         lacks, kept = share * lacks, share * (1 - lacks)
         shade = kept * (1 - bright)
         rgb = (1 - share + lacks * (0.6 + 0.4 * smoothstep(under, 0.18))) * drawn + 0.5 * shade * self.cheek
