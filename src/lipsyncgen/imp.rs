@@ -14,6 +14,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use parking_lot::Mutex;
 
+use super::arrival::Arrival;
 use super::flushes::Flushes;
 use super::loaded::{Loaded, new_rows};
 use super::queries::{Asked, refuses_seeks};
@@ -54,6 +55,7 @@ pub struct LipsyncGen {
     /// A flush or a state change waits for the streaming thread.
     pub(super) cancel: Cancel,
     flushes: Mutex<Flushes>,
+    arrival: Arrival,
     pub(super) asked: Asked,
 }
 
@@ -232,6 +234,20 @@ impl LipsyncGen {
         }
     }
 
+    /// Live, frames enter when their time has come.
+    fn hold_early_frames(&self) {
+        let element = self.obj().downgrade();
+        self.video.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let (Some(element), Some(buffer)) = (element.upgrade(), info.buffer())
+                && element.latency().is_some()
+                && let Some(time) = element.imp().time_of(buffer).and_then(|time| u64::try_from(time).ok())
+            {
+                element.imp().arrival.wait(&element, gst::ClockTime::from_nseconds(time));
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
     /// After the end, a flush of one side alone makes the aggregator take in what comes there again, and never let go of it.
     fn refuse_when_over(&self, pad: &gst::Pad) {
         let element = self.obj().downgrade();
@@ -267,6 +283,7 @@ impl ObjectSubclass for LipsyncGen {
             watchdog: Watchdog::default(),
             cancel: Cancel::default(),
             flushes: Mutex::default(),
+            arrival: Arrival::default(),
             asked: Asked::default(),
         }
     }
@@ -301,6 +318,7 @@ impl ObjectImpl for LipsyncGen {
         // The pad is new and the element has none of that name, so this cannot fail.
         let _ = self.obj().add_pad(&self.video);
         self.refuse_when_over(self.video.upcast_ref());
+        self.hold_early_frames();
     }
 }
 
@@ -400,9 +418,11 @@ impl ElementImpl for LipsyncGen {
                     })?;
                 }
                 self.cancel.start();
+                self.arrival.start();
             }
             gst::StateChange::PausedToReady => {
                 self.cancel.stop();
+                self.arrival.stop();
                 self.watchdog.stop();
             }
             _ => {}
@@ -480,9 +500,13 @@ impl AggregatorImpl for LipsyncGen {
             }
             EventView::Caps(caps) if !self.features_caps(caps.caps()) => return false,
             EventView::Segment(segment) if is_video => self.follow(Item::Segment(segment.segment().clone())),
-            EventView::FlushStart(_) if is_video => self.cancel.flush_start(),
+            EventView::FlushStart(_) if is_video => {
+                self.cancel.flush_start();
+                self.arrival.flush(true);
+            }
             EventView::FlushStop(_) if is_video => {
                 self.cancel.flush_stop();
+                self.arrival.flush(false);
                 self.state.lock().flush();
             }
             EventView::FlushStop(_) => {

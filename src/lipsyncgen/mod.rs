@@ -2,6 +2,7 @@
 //! `lipsyncgen`: the only place where sound meets picture. It holds each frame until the rows of features around its time are
 //! there, runs the model on them and sends the frame on with what was generated.
 
+mod arrival;
 #[cfg(feature = "benching")]
 pub(crate) mod bench;
 mod cache;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The clock of a live pipeline waits for nobody: frames and sound that come in real time, and what does not come with them.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gstlipsync::face_meta::{FaceMeta, Reason};
+use parking_lot::Mutex;
 
 use super::{MS, Pipeline, RATE, shown, times};
 
@@ -132,4 +134,38 @@ fn a_picture_may_stop_and_come_back() {
     assert_eq!(frames.len(), 20);
     let value = shown(&frames[10]).map(|(value, _)| value.round());
     assert_eq!(value, Some(30.0), "frame 10 is that of 3 s");
+}
+
+/// A file or a loop has all its frames at once. Live they leave no sooner than a camera's, also where no row holds them back.
+#[test]
+fn a_file_keeps_the_pace_of_the_clock() {
+    let test = live("");
+    test.video.set_property("is-live", false);
+    test.sink.set_property("sync", false);
+    let early = Arc::new(Mutex::new(Vec::new()));
+    let (pipeline, seen) = (test.pipeline.downgrade(), early.clone());
+    test.sink.static_pad("sink").expect("a sink has a pad").add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let time = info.buffer().and_then(|buffer| buffer.pts());
+        let now = pipeline.upgrade().and_then(|pipeline| pipeline.current_running_time());
+        seen.lock().extend(time.zip(now).filter(|(time, now)| time > now));
+        gst::PadProbeReturn::Ok
+    });
+    test.play();
+    test.push_video((0..20).map(|step| test.frame(step * STEP, 1.0)));
+    let start = Instant::now();
+    for step in 0..15 {
+        thread::sleep((start + Duration::from_nanos(step * STEP)).saturating_duration_since(Instant::now()));
+        match step {
+            0..5 => test.push_rows([test.rows(0, step * ROWS, ROWS, |_| 50.0)]),
+            5 => {
+                let interrupt = gst::event::CustomDownstreamOob::new(gst::Structure::new_empty("lipsync-interrupt"));
+                assert!(test.features.send_event(interrupt));
+            }
+            10 => _ = test.features.end_of_stream(),
+            _ => {}
+        }
+    }
+    _ = test.video.end_of_stream();
+    assert_eq!(test.all().len(), 20);
+    assert_eq!(*early.lock(), [], "frames that left before their time: (theirs, then)");
 }
