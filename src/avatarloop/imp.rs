@@ -7,8 +7,13 @@ use gst::subclass::prelude::*;
 use parking_lot::Mutex;
 
 use super::LoopMode;
-use super::order::Order;
-use super::store::{Limits, Store, StoreError};
+use super::caps::{STILL_RATE, describe, narrow, same_but_for_rate, with_still_rate, without_still_rate};
+use super::kept::Kept;
+use super::order::{Order, Step};
+use super::replay::{Arrival, Replay, ReplayError};
+use super::settings::{Settings, properties};
+use super::store::{Store, StoreError, plain};
+use super::upstream;
 use crate::moment::{Moment, next_clip};
 use crate::pixels;
 use crate::properties::warn_if_late;
@@ -17,26 +22,25 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("avatarloop", gst::DebugColorFlags::empty(), Some("Endless picture from a clip"))
 });
 
-/// Frames per second of a picture that has no rate of its own.
-const STILL_RATE: gst::Fraction = gst::Fraction::from_integer(25);
-
-#[derive(Clone, Copy)]
-struct Settings {
-    mode: LoopMode,
-    limits: Limits,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { mode: LoopMode::None, limits: Limits { memory: 1 << 30, disk: 16 << 30 } }
-    }
-}
-
 /// A clip that is complete.
 struct Clip {
     number: u64,
-    store: Store,
+    frames: Frames,
     order: Order,
+}
+
+enum Frames {
+    Stored(Store),
+    Replayed(Replay<gst::Buffer>),
+}
+
+impl Clip {
+    fn replay(&self) -> Option<&Replay<gst::Buffer>> {
+        match &self.frames {
+            Frames::Stored(_) => None,
+            Frames::Replayed(replay) => Some(replay),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -49,10 +53,14 @@ struct State {
     input: Option<gst::FormattedSegment<gst::ClockTime>>,
     /// The one segment that was sent on. It is the input's unless that changed in the middle.
     output: Option<gst::FormattedSegment<gst::ClockTime>>,
-    /// The clip that is being stored, and its number.
-    store: Option<(u64, Store)>,
-    /// When the stored frames are shown, in the output's segment.
+    /// The clip that is being played for the first time, and its number.
+    kept: Option<(u64, Kept)>,
+    /// When its frames are shown, in the output's segment.
     pts: Vec<u64>,
+    /// Where they are in the clip.
+    places: Vec<u64>,
+    /// Nobody but this element would notice if the clip was decoded again.
+    replayable: bool,
     last_duration: Option<u64>,
     /// Nobody downstream wants more.
     ended: bool,
@@ -64,11 +72,19 @@ struct State {
 impl State {
     /// Forgets the stream, but not its caps: they stay valid over a flush.
     fn reset(&mut self) {
+        self.stop();
         *self = Self { stream: self.stream, info: self.info.take(), ..Self::default() };
     }
 
     fn recording(&self) -> bool {
         !self.pts.is_empty()
+    }
+
+    /// Nobody waits for frames that are decoded again any more.
+    fn stop(&self) {
+        if let Some(replay) = self.clip.as_ref().and_then(|clip| clip.replay()) {
+            replay.stop();
+        }
     }
 }
 
@@ -77,6 +93,8 @@ pub struct AvatarLoop {
     srcpad: gst::Pad,
     settings: Mutex<Settings>,
     state: Mutex<State>,
+    /// The number of this element's own last seek.
+    sought: Mutex<Option<gst::Seqnum>>,
 }
 
 impl AvatarLoop {
@@ -87,22 +105,67 @@ impl AvatarLoop {
     fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let buffer = match self.mode() {
             LoopMode::None => buffer,
-            _ => match self.record(buffer)? {
-                Some(buffer) => buffer,
-                None => return Ok(gst::FlowSuccess::Ok),
-            },
+            _ => {
+                if let Some(clip) = self.clip() {
+                    return self.arrive(&clip, &buffer);
+                }
+                match self.record(buffer)? {
+                    Some(buffer) => buffer,
+                    None => return Ok(gst::FlowSuccess::Ok),
+                }
+            }
         };
         self.srcpad.push(buffer).inspect_err(|_| self.state.lock().ended = true)
     }
 
-    /// Stores a frame and returns it with its time in the output's segment; `None` where its segment does not show it.
-    fn record(&self, mut buffer: gst::Buffer) -> Result<Option<gst::Buffer>, gst::FlowError> {
+    fn clip(&self) -> Option<Arc<Clip>> {
+        self.state.lock().clip.clone()
+    }
+
+    /// A frame of a clip that is being decoded again.
+    fn arrive(&self, clip: &Clip, buffer: &gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let (info, place) = {
+            let state = self.state.lock();
+            (
+                state.info.as_ref().map(|(info, _)| info.clone()),
+                state.input.as_ref().and_then(|s| place(s, buffer.pts())),
+            )
+        };
+        let (Some(info), Some(replay)) = (info, clip.replay()) else { return Err(gst::FlowError::Eos) };
+        let Some(frame) = plain(&info, buffer) else { return Err(self.store_failed(StoreError::Frame)) };
+        match replay.arrive(place, frame) {
+            Arrival::Taken => Ok(gst::FlowSuccess::Ok),
+            Arrival::Enough => Err(gst::FlowError::Eos),
+            Arrival::Stopped => Err(gst::FlowError::Flushing),
+        }
+    }
+
+    /// Whether the clip that begins is longer than memory holds. Asks upstream, so no lock may be held.
+    fn is_too_long(&self) -> bool {
         let limits = self.settings.lock().limits;
+        let (Some(size), Some(nominal)) = ({
+            let state = self.state.lock();
+            let info = state.info.as_ref();
+            (info.map(|(info, _)| info.size() as u64), info.map(|(_, nominal)| *nominal).filter(|n| *n > 0))
+        }) else {
+            return false;
+        };
+        let frames = upstream::duration(&self.sinkpad).map_or(0, |duration| duration.nseconds() / nominal);
+        frames.saturating_mul(size) > limits.memory
+    }
+
+    /// Keeps a frame and returns it with its time in the output's segment; `None` where its segment does not show it.
+    fn record(&self, mut buffer: gst::Buffer) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        let Settings { mode, limits } = *self.settings.lock();
+        let begins = self.state.lock().kept.is_none();
+        let replayable = begins && upstream::can_be_replayed(&self.sinkpad);
+        let too_long = replayable && self.is_too_long();
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let (Some((info, nominal)), Some(input), Some(output)) = (&state.info, &state.input, &state.output) else {
             return Err(gst::FlowError::NotNegotiated);
         };
+        let at = place(input, buffer.pts());
         let pts = match buffer.pts() {
             Some(pts) => {
                 let Some((start, _)) = input.clip(pts, buffer.duration().map(|d| pts + d)) else { return Ok(None) };
@@ -115,8 +178,20 @@ impl AvatarLoop {
         };
         let Some(pts) = pts else { return Ok(None) };
 
-        let (clip, store) = state.store.get_or_insert_with(|| (next_clip(), Store::new(info.clone(), limits)));
-        if let Err(error) = store.push(&buffer) {
+        if begins {
+            state.replayable = replayable;
+        }
+        // A frame without a time is where the one before it ends.
+        let next = state.places.last().map_or(0, |last| last + state.last_duration.unwrap_or(*nominal).max(1));
+        let at = at.unwrap_or(next).max(state.places.last().map_or(0, |last| last + 1));
+        state.places.push(at);
+        let (clip, kept) = state.kept.get_or_insert_with(|| (next_clip(), Kept::All(Store::new(info.clone(), limits))));
+        let full = matches!(kept, Kept::All(store) if !store.has_room());
+        if state.replayable && (too_long || full) {
+            gst::info!(CAT, imp = self, "the clip is longer than max-memory holds: its frames will be decoded again");
+            kept.shrink(mode, limits);
+        }
+        if let Err(error) = kept.push(&buffer) {
             drop(guard);
             return Err(self.store_failed(error));
         }
@@ -140,19 +215,37 @@ impl AvatarLoop {
         gst::FlowError::Error
     }
 
-    /// The clip is complete: goes on from memory, unless there is nothing to show or nobody to show it to.
+    /// The clip is complete: goes on by itself, unless there is nothing to show or nobody to show it to.
     fn start_looping(&self) -> bool {
         {
             let mut guard = self.state.lock();
             let state = &mut *guard;
-            if state.ended {
+            if state.ended || state.clip.is_some() {
                 return false;
             }
-            let (Some((number, store)), Some((_, nominal))) = (state.store.take(), &state.info) else { return false };
+            let (Some((number, kept)), Some((_, nominal))) = (state.kept.take(), &state.info) else { return false };
             let Some(order) = Order::new(self.mode(), &state.pts, state.last_duration, *nominal) else { return false };
-            gst::debug!(CAT, imp = self, "{} frames of {} bytes", state.pts.len(), store.info().size());
             state.next = state.pts.len() as u64;
-            state.clip = Some(Arc::new(Clip { number, store, order }));
+            let frames = match kept {
+                Kept::All(store) => Frames::Stored(store),
+                Kept::Ends(ends) => {
+                    let places = std::mem::take(&mut state.places);
+                    let (ready, most) = ends.into_ready();
+                    let next = state.next + ready.len() as u64;
+                    Frames::Replayed(Replay::new(places, most, ready, next))
+                }
+            };
+            gst::debug!(
+                CAT,
+                imp = self,
+                "{} frames, {}",
+                state.pts.len(),
+                match &frames {
+                    Frames::Stored(store) => format!("kept, of {} bytes each", store.info().size()),
+                    Frames::Replayed(_) => "decoded again".into(),
+                }
+            );
+            state.clip = Some(Arc::new(Clip { number, frames, order }));
         }
         let weak = self.downgrade();
         let started = self.srcpad.start_task(move || {
@@ -161,6 +254,50 @@ impl AvatarLoop {
             }
         });
         started.is_ok()
+    }
+
+    /// Goes to a place in the clip, upstream. What comes from there arrives by itself.
+    fn seek(&self, place: u64) -> bool {
+        let start = gst::ClockTime::from_nseconds(place);
+        let seqnum = gst::Seqnum::next();
+        // To the end: who is told to stop at a frame may leave out those before it that are stored behind it.
+        let seek = gst::event::Seek::builder(
+            1.0,
+            gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
+            gst::SeekType::Set,
+            start,
+            gst::SeekType::Set,
+            gst::ClockTime::NONE,
+        );
+        *self.sought.lock() = Some(seqnum);
+        gst::debug!(CAT, imp = self, "decodes again from {start}");
+        self.sinkpad.push_event(seek.seqnum(seqnum).build())
+    }
+
+    /// The frame for a step that follows the one before.
+    fn frame(&self, clip: &Clip, step: &Step) -> Result<gst::Buffer, gst::FlowError> {
+        match &clip.frames {
+            Frames::Stored(store) => store.get(step.frame).map_err(|error| self.store_failed(error)),
+            Frames::Replayed(replay) => match replay.take(&clip.order, |place| self.seek(place)) {
+                Ok(frame) => Ok(frame),
+                Err(ReplayError::Stopped) => Err(gst::FlowError::Flushing),
+                Err(error @ (ReplayError::Seek | ReplayError::Nothing)) => {
+                    gst::element_imp_error!(
+                        self,
+                        gst::ResourceError::Seek,
+                        (
+                            "The clip cannot be decoded again: {}. Raise max-memory to keep it, or play it once with mode=none",
+                            if error == ReplayError::Seek {
+                                "what feeds avatarloop refuses to go back"
+                            } else {
+                                "nothing comes"
+                            }
+                        )
+                    );
+                    Err(gst::FlowError::Error)
+                }
+            },
+        }
     }
 
     /// Pushes one frame; the task calls this for ever.
@@ -176,7 +313,7 @@ impl AvatarLoop {
             return;
         };
         let step = clip.order.at(k);
-        let pushed = clip.store.get(step.frame).map_err(|error| self.store_failed(error)).and_then(|mut buffer| {
+        let pushed = self.frame(&clip, &step).and_then(|mut buffer| {
             let frame = buffer.make_mut();
             frame.set_pts(gst::ClockTime::from_nseconds(step.pts));
             frame.set_duration(gst::ClockTime::from_nseconds(step.duration));
@@ -205,6 +342,12 @@ impl AvatarLoop {
         let forward = |event| self.srcpad.push_event(event);
         if self.mode() == LoopMode::None {
             return forward(event);
+        }
+        if let Some(clip) = self.clip()
+            && let Some(replay) = clip.replay()
+            && self.replayed(replay, &event)
+        {
+            return true;
         }
         match event.view() {
             Caps(caps) => match self.take_caps(caps.caps()) {
@@ -251,6 +394,31 @@ impl AvatarLoop {
             }
             _ => forward(event),
         }
+    }
+
+    /// What arrives with frames that are decoded again stays here. `false`: it has nothing to do with them.
+    fn replayed(&self, replay: &Replay<gst::Buffer>, event: &gst::Event) -> bool {
+        use gst::EventView::*;
+        let own = *self.sought.lock() == Some(event.seqnum());
+        match event.view() {
+            FlushStart(_) if own => replay.flush(true),
+            FlushStop(_) if own => {
+                replay.flush(false);
+                replay.begin();
+            }
+            StreamStart(start) if !own && self.state.lock().stream != Some(start.seqnum()) => return false,
+            Segment(segment) => {
+                if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
+                    self.state.lock().input = Some(segment.clone());
+                    replay.begin();
+                }
+            }
+            Eos(_) => replay.end(),
+            // A size that changes is an error here, too.
+            Caps(_) => return false,
+            _ => return event.is_serialized(),
+        }
+        true
     }
 
     /// The caps to send on; `None` where they are those that hold already.
@@ -317,6 +485,10 @@ impl AvatarLoop {
             query.set_result(&narrow(&caps, &self.sinkpad, query.filter_owned().as_ref()));
             return true;
         }
+        // Those who decode again ask while the task pushes.
+        if query.type_() == gst::QueryType::Allocation && self.clip().is_some() {
+            return false;
+        }
         let answered = gst::Pad::query_default(&self.sinkpad, Some(&*self.obj()), query);
         if let gst::QueryViewMut::Allocation(query) = query.view_mut() {
             // What is repeated is what the buffers hold, and no more.
@@ -373,73 +545,9 @@ impl AvatarLoop {
     }
 }
 
-fn same_but_for_rate(a: &gst_video::VideoInfo, b: &gst_video::VideoInfo) -> bool {
-    let caps = |info: &gst_video::VideoInfo| {
-        let mut caps = info.to_caps().ok()?;
-        caps.make_mut().set("framerate", STILL_RATE);
-        Some(caps)
-    };
-    caps(a).is_some() && caps(a) == caps(b)
-}
-
-fn describe(info: &gst_video::VideoInfo) -> String {
-    format!("{} {}×{} at {} fps", info.format(), info.width(), info.height(), info.fps())
-}
-
-/// What `pad` allows of `caps`, in the order that `filter` prefers.
-fn narrow(caps: &gst::Caps, pad: &gst::Pad, filter: Option<&gst::Caps>) -> gst::Caps {
-    let caps = caps.intersect(&pad.pad_template_caps());
-    match filter {
-        Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
-        None => caps,
-    }
-}
-
-/// `caps` and, where they allow the rate of a still picture here, the same without a rate: that is how one arrives.
-fn with_still_rate(caps: &gst::Caps) -> gst::Caps {
-    let rate = gst::Structure::builder("video/x-raw").field("framerate", STILL_RATE).build();
-    let mut result = caps.clone();
-    for (structure, features) in caps.iter_with_features() {
-        if structure.can_intersect(&rate) {
-            let mut structure = structure.to_owned();
-            structure.set("framerate", gst::Fraction::from_integer(0));
-            result.make_mut().append_structure_full(structure, Some(features.to_owned()));
-        }
-    }
-    result
-}
-
-fn without_still_rate(mut caps: gst::Caps) -> gst::Caps {
-    for structure in caps.make_mut().iter_mut() {
-        if structure.get::<gst::Fraction>("framerate").is_ok_and(|rate| rate.numer() <= 0) {
-            structure.set("framerate", STILL_RATE);
-        }
-    }
-    caps
-}
-
-/// The properties, made anew: a class owns those it is given, and lipsyncbin has them too.
-pub(crate) fn properties() -> Vec<glib::ParamSpec> {
-    let default = Settings::default();
-    vec![
-        glib::ParamSpecEnum::builder_with_default("mode", default.mode)
-            .nick("Mode")
-            .blurb("What follows the end of the clip")
-            .mutable_ready()
-            .build(),
-        glib::ParamSpecUInt64::builder("max-memory")
-            .nick("Most memory")
-            .blurb("Bytes of memory for a clip that is repeated; further frames go to a file in the temporary folder")
-            .default_value(default.limits.memory)
-            .mutable_ready()
-            .build(),
-        glib::ParamSpecUInt64::builder("max-disk")
-            .nick("Most disk")
-            .blurb("Bytes of the file for what max-memory does not hold of a clip; one that needs more is an error")
-            .default_value(default.limits.disk)
-            .mutable_ready()
-            .build(),
-    ]
+/// Stream time of a frame, ns.
+fn place(segment: &gst::FormattedSegment<gst::ClockTime>, pts: Option<gst::ClockTime>) -> Option<u64> {
+    segment.to_stream_time(pts?).map(|time| time.nseconds())
 }
 
 #[glib::object_subclass]
@@ -476,7 +584,7 @@ impl ObjectSubclass for AvatarLoop {
                 if active { Ok(()) } else { pad.stop_task().map_err(|e| gst::loggable_error!(CAT, "{e}")) }
             })
             .build();
-        Self { sinkpad, srcpad, settings: Mutex::default(), state: Mutex::default() }
+        Self { sinkpad, srcpad, settings: Mutex::default(), state: Mutex::default(), sought: Mutex::default() }
     }
 }
 
@@ -488,26 +596,11 @@ impl ObjectImpl for AvatarLoop {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         warn_if_late(&*self.obj(), pspec);
-        // GObject has checked the types.
-        let mut settings = self.settings.lock();
-        match pspec.name() {
-            "mode" => settings.mode = value.get().expect("type checked upstream"),
-            "max-memory" => settings.limits.memory = value.get().expect("type checked upstream"),
-            "max-disk" => settings.limits.disk = value.get().expect("type checked upstream"),
-            // GObject sets only what `properties` lists.
-            _ => {}
-        }
+        self.settings.lock().set(pspec.name(), value);
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = self.settings.lock();
-        match pspec.name() {
-            "mode" => settings.mode.to_value(),
-            "max-memory" => settings.limits.memory.to_value(),
-            "max-disk" => settings.limits.disk.to_value(),
-            // GObject asks only for what `properties` lists.
-            _ => pspec.default_value().clone(),
-        }
+        self.settings.lock().get(pspec)
     }
 
     fn constructed(&self) {
@@ -547,6 +640,9 @@ impl ElementImpl for AvatarLoop {
     }
 
     fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::PausedToReady {
+            self.state.lock().stop();
+        }
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             *self.state.lock() = State::default();

@@ -6,15 +6,23 @@
 //! somebody downstream has had enough: lipsyncgen with `on-audio-end=eos`, for example, when the voice is over. Each frame
 //! says which of the clip's it is, so that facecrop need not look for the face in it again.
 //!
+//! A clip that does not fit into `max-memory` is decoded again, where nobody else is fed by the same file: forward from its start,
+//! backward in groups of frames. That is as fast as its key frames are close. Otherwise its frames go to a file.
+//!
 //! `gst-launch-1.0 filesrc location=face.png ! decodebin ! videoconvert ! avatarloop mode=forward ! autovideosink`
 
+mod caps;
 mod imp;
+mod kept;
 mod order;
+mod replay;
+mod settings;
 mod store;
+mod upstream;
 
 use gst::glib;
 use gst::prelude::*;
-pub(crate) use imp::properties;
+pub(crate) use settings::properties;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[repr(i32)]

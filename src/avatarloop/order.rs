@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Which stored frame comes when. All times are nanoseconds.
 
+use std::ops::Range;
+
 use super::LoopMode;
 
 /// One frame of the endless picture.
@@ -10,6 +12,14 @@ pub struct Step {
     pub frame: usize,
     pub pts: u64,
     pub duration: u64,
+}
+
+/// Frames of the clip that follow each other in one direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub frames: Range<usize>,
+    /// The last of them is shown first.
+    pub backward: bool,
 }
 
 /// A clip's frames in the order in which they are repeated. A frame is shown as long as it was in the clip, in either
@@ -65,6 +75,18 @@ impl Order {
             pts: self.first_pts.saturating_add(round.saturating_mul(cycle)).saturating_add(start),
             duration: self.starts[frame + 1] - self.starts[frame],
         }
+    }
+
+    /// What follows from the `k`-th frame on: up to the clip's end, or so many frames back.
+    pub fn run(&self, k: u64, most_back: usize) -> Run {
+        let first = self.at(k).frame;
+        if self.pingpong && self.at(k + 1).frame < first {
+            // The first frame is where it turns: it begins the way forward.
+            let most = most_back.clamp(1, first);
+            return Run { frames: first + 1 - most..first + 1, backward: true };
+        }
+        let last = self.frames();
+        Run { frames: first..last, backward: false }
     }
 }
 

@@ -65,17 +65,27 @@ impl Store {
         &self.info
     }
 
+    /// Whether one more frame stays in memory.
+    pub fn has_room(&self) -> bool {
+        let size = self.info.size() as u64;
+        self.spool.is_none() && (self.memory.len() as u64 + 1).saturating_mul(size) <= self.limits.memory
+    }
+
+    /// Takes out the frames that are in memory, from the first.
+    pub fn drain(&mut self) -> impl Iterator<Item = gst::Buffer> {
+        self.memory.drain(..)
+    }
+
     pub fn push(&mut self, buffer: &gst::BufferRef) -> Result<(), StoreError> {
         let size = self.info.size() as u64;
-        let in_memory =
-            self.spool.is_none() && (self.memory.len() as u64 + 1).saturating_mul(size) <= self.limits.memory;
+        let in_memory = self.has_room();
         if !in_memory {
             let spooled = self.spool.as_ref().map_or(0, |spool| spool.shells.len() as u64);
             if (spooled + 1).saturating_mul(size) > self.limits.disk {
                 return Err(StoreError::Full(self.limits));
             }
         }
-        let frame = self.copy(buffer).ok_or(StoreError::Frame)?;
+        let frame = plain(&self.info, buffer).ok_or(StoreError::Frame)?;
         if in_memory {
             self.memory.push(frame);
             return Ok(());
@@ -107,22 +117,22 @@ impl Store {
         frame.make_mut().append_memory(gst::Memory::from_mut_slice(bytes));
         Ok(frame)
     }
+}
 
-    /// The picture alone: what else was attached belongs to the moment when it was first shown.
-    fn copy(&self, buffer: &gst::BufferRef) -> Option<gst::Buffer> {
-        let source = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &self.info).ok()?;
-        let mut copy = gst::Buffer::with_size(self.info.size()).ok()?;
+/// The picture alone, in its format's plain layout: what else was attached belongs to the moment when it was first shown.
+pub fn plain(info: &gst_video::VideoInfo, buffer: &gst::BufferRef) -> Option<gst::Buffer> {
+    let source = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info).ok()?;
+    let mut copy = gst::Buffer::with_size(info.size()).ok()?;
+    {
+        let copy = copy.make_mut();
         {
-            let copy = copy.make_mut();
-            {
-                let mut target = gst_video::VideoFrameRef::from_buffer_ref_writable(copy, &self.info).ok()?;
-                source.copy(&mut target).ok()?;
-            }
-            buffer.copy_into(copy, gst::BufferCopyFlags::FLAGS, ..).ok()?;
-            copy.unset_flags(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
+            let mut target = gst_video::VideoFrameRef::from_buffer_ref_writable(copy, info).ok()?;
+            source.copy(&mut target).ok()?;
         }
-        Some(copy)
+        buffer.copy_into(copy, gst::BufferCopyFlags::FLAGS, ..).ok()?;
+        copy.unset_flags(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
     }
+    Some(copy)
 }
 
 #[derive(Debug)]

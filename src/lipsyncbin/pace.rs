@@ -14,6 +14,9 @@ use parking_lot::{Condvar, Mutex};
 /// (its property processing-deadline), so what is heard after an interruption is 25 ms at most.
 const PIECE: gst::ClockTime = gst::ClockTime::from_mseconds(5);
 
+/// How far a buffer's duration may be from that of its samples: what formats of files round to.
+const TRUE: gst::ClockTime = gst::ClockTime::from_mseconds(1);
+
 /// How soon a pause, or a clock that was set, is noticed while a piece waits.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -150,6 +153,13 @@ impl Pace {
             return Vec::new();
         }
         let time = |bytes: usize| gst::ClockTime::SECOND.mul_div_floor((bytes / frame) as u64, rate);
+        // One whose times are not those of its samples keeps both.
+        if buffer.duration().zip(time(buffer.size())).is_none_or(|(said, held)| said.absdiff(held) > TRUE) {
+            return Vec::new();
+        }
+        // All of one length, so that none is a few samples only.
+        let (all, most) = (buffer.size() / frame, step / frame);
+        let step = all.div_ceil(all.div_ceil(most)) * frame;
         let mut pieces = Vec::new();
         for start in (0..buffer.size()).step_by(step) {
             let end = (start + step).min(buffer.size());

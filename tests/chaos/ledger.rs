@@ -41,7 +41,7 @@ impl Entry {
         else {
             return Part::Other;
         };
-        let near = |a: ClockTime, b: ClockTime| a.absdiff(b) <= ClockTime::from_useconds(100);
+        let near = |a: ClockTime, b: ClockTime| a.absdiff(b) <= ClockTime::from_mseconds(1);
         let end = self.gone + lasts;
         match () {
             _ if !near(pts + self.gone, at) => Part::Other,
