@@ -116,9 +116,17 @@ look "$work/video"
     fail "$audio: there is no sound in it"
 
 # The sound is made plain: it begins at once, holes in it are silence, its samples are integers, which are never NaN or infinite.
-run ffmpeg -nostdin -v error -i "$work/audio" -map 0:a:0 \
-    -af 'aresample=async=1:first_pts=0,aformat=channel_layouts=mono|stereo:sample_fmts=s16|s32' -f flac "$unfinished/sound" 2> "$work/errors" ||
+# Holes are filled by another ffmpeg than decodes: where a file's sample rate changes, ffmpeg's filters begin anew, and would fill all
+# that was before.
+bits=s32
+case $(ffprobe -v quiet -select_streams a:0 -show_entries stream=sample_fmt -of csv=p=0 "$work/audio") in
+    u8* | s16*) bits=s16 ;;
+esac
+decoded() { ffmpeg -nostdin -v error -i "$work/audio" -map 0:a:0 -af 'aformat=channel_layouts=mono|stereo' -c:a "pcm_${bits}le" -f nut - 2> "$work/errors"; }
+run ffmpeg -nostdin -v error -copyts -f nut -i <(decoded) -af aresample=async=1:first_pts=0 -f flac "$unfinished/sound" 2> "$work/more-errors" || {
+    [ -s "$work/errors" ] || mv "$work/more-errors" "$work/errors"
     fail "$audio cannot be read, is it damaged? $(complaint)"
+}
 audio_seconds=$(seconds_of "$unfinished/sound" a:0)
 shorter 0 "$audio_seconds" || fail "$audio: the sound in it has no length"
 ln -s -r -- "$unfinished/sound" "$work/sound"

@@ -110,6 +110,12 @@ works untagged.mp4 short.wav
 works "$face" short.wav
 [ "$(probe out.mp4 v:0 color_space)" = "$(probe "$face" v:0 color_space)" ] || fail "$face lost its colours' tag"
 
+echo 'a voice that is joined of two, of two rates'
+for rate in 44100 24000; do make -i short.wav -ar "$rate" -c:a aac -f mpegts "$rate.ts"; done
+cat 44100.ts 24000.ts > joined.ts
+works "$face" joined.ts
+near "$(probe out.mp4 a:0 duration)" 2.7 0.25 || fail "two voices of 1.3 s last $(probe out.mp4 a:0 duration) s"
+
 echo 'no face'
 make -f lavfi -i testsrc=d=2:s=320x240:r=30 -pix_fmt yuv420p pattern.mp4
 works pattern.mp4 short.wav

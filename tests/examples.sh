@@ -40,6 +40,10 @@ speaks() {
     # Before the sentence, and after the interruption.
     silences=$(ffmpeg -nostdin -i "$name.mkv" -map 0:a:0 -af silencedetect=noise=-50dB:d=0.5 -f null - 2>&1 | grep -c 'silence_start') || true
     [ "$silences" -eq 2 ] || fail "$name: $silences stretches of silence"
+    # Ctrl-C finishes the file: a Matroska file's length is written at its end.
+    timeout --signal=INT --preserve-status 4 "$@" "$root/demo/face.mp4" "$name-c.mkv" > "$name.said" 2>&1 < <(exec sleep 8) ||
+        fail "$name: exit status $? after Ctrl-C"
+    [[ $(ffprobe -v quiet -show_entries format=duration -of csv=p=0 "$name-c.mkv") =~ ^[1-4]\. ]] || fail "$name: Ctrl-C leaves the file unfinished"
 }
 
 # shellcheck disable=SC2046 # several options

@@ -302,6 +302,21 @@ fn a_cut_pops_and_a_scene_without_faces_has_none() {
     assert_eq!(events(&messages), [("face-found".into(), 0), ("face-lost".into(), 0)]);
 }
 
+/// A detector that wants heads upright gets the picture turned: a head that lies on its side is found, and stays.
+#[test]
+fn a_head_may_lie_on_its_side() {
+    let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/face.mp4");
+    for (turn, expected) in [("clockwise", 90.0), ("counterclockwise", -90.0)] {
+        let (frames, messages) =
+            run(&format!("{} ! videoflip method={turn} ! facecrop ! appsink name=out", decoded(&clip)));
+        assert_eq!(events(&messages), [("face-found".into(), 0)], "{turn}");
+        for frame in &frames {
+            let roll = frame.faces.first().map(|face| face.pose.roll);
+            assert!(roll.is_some_and(|roll| (roll - expected).abs() < 25.0), "{turn}: {roll:?}");
+        }
+    }
+}
+
 #[test]
 fn the_size_may_change_midstream() {
     let Some(face) = common::media("portrait/painted_woman_508x504.png") else { return };

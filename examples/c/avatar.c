@@ -2,7 +2,8 @@
 // A talking avatar: a clip in a loop that says the sound files whose names are typed in. ../python/avatar.py is the same in Python.
 //     gcc -O2 -Wall -o avatar examples/c/avatar.c $(pkg-config --cflags --libs gstreamer-1.0)
 //     . pipelines/env.sh; ./avatar FACE [OUT.mkv]      # in a window, or into a file
-// A line with a file's name is said, in place of what is being said; an empty line falls silent; Ctrl-D ends it.
+// A line with a file's name is said, in place of what is being said; an empty line falls silent; Ctrl-D or Ctrl-C ends it.
+#include <glib-unix.h>
 #include <gst/gst.h>
 #define SOUND "audio/x-raw,rate=48000,channels=1"
 #define WINDOW "b.video_src ! queue ! videoconvert ! autovideosink b.audio_src ! queue ! audioconvert ! audioresample ! autoaudiosink"
@@ -43,11 +44,17 @@ static void say(const char *file) {
     gst_element_sync_state_with_parent(speech);
 }
 
+// The sound ends, the picture with it, and the file is finished.
+static gboolean end(gpointer data) {
+    gst_element_send_event(silence, gst_event_new_eos());
+    return FALSE;
+}
+
 static gboolean typed(GIOChannel *in, GIOCondition condition, gpointer data) {
     g_autofree gchar *line = NULL;
     gboolean more = g_io_channel_read_line(in, &line, NULL, NULL, NULL) == G_IO_STATUS_NORMAL;
     more && *g_strstrip(line) ? say(line) : interrupt();
-    if (!more) gst_element_send_event(silence, gst_event_new_eos()); // the sound ends, and the picture with it
+    if (!more) end(NULL);
     return more;
 }
 
@@ -73,6 +80,7 @@ int main(int argc, char **argv) {
     lipsync = part(pipeline, "b"), mixer = part(pipeline, "voice"), silence = part(pipeline, "silence");
     for (int i = 1; i < argc; i++) g_object_set(part(pipeline, i == 1 ? "face" : "out"), "location", argv[i], NULL);
     GMainLoop *loop = g_main_loop_new(NULL, FALSE);
+    g_unix_signal_add(SIGINT, end, NULL);
     g_io_add_watch(g_io_channel_unix_new(0), G_IO_IN | G_IO_HUP, typed, NULL);
     gst_bus_add_watch(GST_ELEMENT_BUS(pipeline), heard, loop);
     gst_element_set_state(pipeline, GST_STATE_PLAYING);

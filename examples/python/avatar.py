@@ -4,9 +4,10 @@
 
     . pipelines/env.sh; python3 examples/python/avatar.py FACE [OUT.mkv]      # in a window, or into a file
 
-A line with a file's name is said, in place of what is being said; an empty line falls silent; Ctrl-D ends it.
+A line with a file's name is said, in place of what is being said; an empty line falls silent; Ctrl-D or Ctrl-C ends it.
 Needs PyGObject (Debian: python3-gi, gir1.2-gstreamer-1.0). ../c/avatar.c is the same in C.
 """
+import signal
 import sys
 import gi
 gi.require_version("Gst", "1.0")
@@ -57,9 +58,12 @@ def say(file):
 def typed(stdin, _):
     line = stdin.readline()
     say(line.strip()) if line.strip() else interrupt()
-    if not line:
-        silence.send_event(Gst.Event.new_eos())  # the sound ends, and the picture with it
-    return bool(line)
+    return bool(line) or end()
+
+
+def end():
+    silence.send_event(Gst.Event.new_eos())  # the sound ends, the picture with it, and the file is finished
+    return False
 
 
 def heard(_, message):
@@ -76,6 +80,7 @@ loop, bus = GLib.MainLoop(), pipeline.get_bus()
 bus.add_signal_watch()
 bus.connect("message", heard)
 GLib.io_add_watch(sys.stdin, GLib.PRIORITY_DEFAULT, GLib.IOCondition.IN | GLib.IOCondition.HUP, typed)
+GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGINT, end)
 pipeline.set_state(Gst.State.PLAYING)
 loop.run()
 pipeline.set_state(Gst.State.NULL)

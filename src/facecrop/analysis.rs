@@ -10,6 +10,7 @@ use gst_video::prelude::*;
 use super::cut::CutDetector;
 use super::detector::{self, Detector};
 use super::landmarks::{self, LandmarkNet};
+use super::looks::Looks;
 use super::memory::{Memory, Seen};
 use super::rule::{Cutter, Place};
 use super::search::search;
@@ -35,9 +36,6 @@ const PATIENCE: u32 = 10;
 
 /// How old landmarks may become where they do not have to be new in every frame.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// At every so many-th detection, the first of a scene among them, small faces are looked for too.
-const THOROUGH: u32 = 8;
 
 /// What the user set.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +72,8 @@ pub struct Analysis {
     faceless: u32,
     /// How old the landmarks are.
     unmeasured: Duration,
+    /// At cuts.
+    looks: Looks,
 }
 
 impl Analysis {
@@ -104,6 +104,7 @@ impl Analysis {
             detections: 0,
             faceless: 0,
             unmeasured: Duration::ZERO,
+            looks: Looks::default(),
         }
     }
 
@@ -191,10 +192,11 @@ impl Analysis {
         config: &Config,
         model: &Arc<Model>,
     ) -> Result<Vec<Seen>, String> {
-        if self.cuts.is_cut(frame) {
+        self.looks.frame();
+        if self.cuts.is_cut(frame) && (self.looks.are_left() || self.tracker.is_following()) {
             self.begin_scene();
         }
-        let region = config.region.map(|r| Placement::from_seeta(&square(&r)));
+        let region = config.region.map(|r| Placement::from_seeta(&square(&r), 0.0));
         let choice = Choice {
             select: config.select,
             min_width: if region.is_some() { 0.0 } else { config.min_face_size as f32 },
@@ -218,15 +220,17 @@ impl Analysis {
         if due {
             let found = match region {
                 Some(region) => vec![region],
-                None => {
-                    let thorough = self.detections.is_multiple_of(THOROUGH);
-                    search(&mut self.detector, frame, config, &self.tracker, thorough)?
-                }
+                None => search(&mut self.detector, frame, config, &self.tracker, self.detections)?,
             };
             self.detections = self.detections.wrapping_add(1);
             let middle = [frame.width() as f32 / 2.0, frame.height() as f32 / 2.0];
             self.tracker.detected(found, &choice, middle, measure)?;
-            self.faceless = if self.tracker.is_following() { 0 } else { self.faceless.saturating_add(1) };
+            if self.tracker.is_following() {
+                self.faceless = 0;
+            } else {
+                self.faceless = self.faceless.saturating_add(1);
+                self.looks.found_nothing();
+            }
             self.countdown = self.interval(config);
         }
         self.countdown = self.countdown.saturating_sub(1);

@@ -12,6 +12,7 @@ pub(crate) mod fuzz;
 mod graph;
 mod imp;
 mod landmarks;
+mod looks;
 mod memory;
 mod recipe;
 mod region;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Where, and how closely, the detector looks. What it costs grows with the pixels that it gets.
 
+use std::f32::consts::FRAC_PI_2;
+
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
@@ -9,9 +11,9 @@ use super::analysis::Config;
 use super::detector::Detector;
 use super::seeta::{MIN_FACE, Seeta};
 use super::shape::Placement;
-use super::tracker::Tracker;
+use super::tracker::{TILTED, Tracker};
 use crate::geometry::Rect;
-use crate::pixels::luma;
+use crate::pixels::{GrayImage, luma};
 
 /// A face that much larger than the smallest that the detector sees is not missed.
 const SAFELY: f32 = 1.25;
@@ -21,6 +23,9 @@ const WIDTHS: [usize; 2] = [320, 640];
 /// Faces that are too small for those are looked for in a picture of so many pixels, where the search is to be thorough.
 const MAX_PIXELS: f32 = 1280.0 * 720.0;
 
+/// At every so many-th search, the first of a scene among them, small faces are looked for too.
+const THOROUGH: u32 = 8;
+
 /// Side of the square in which a followed face is looked for, in widths of its box. From frame to frame it moves by much
 /// less.
 const SURROUNDINGS: f32 = 2.5;
@@ -28,14 +33,15 @@ const SURROUNDINGS: f32 = 2.5;
 /// A box that overlaps another by that much (intersection over union) shows the same face.
 const SAME_FACE: f32 = 0.3;
 
-/// Asks the detector for the faces in `frame`. The error is for the user.
+/// Asks the detector for the faces in `frame`; `number` counts such searches from the scene's first, 0. The error is for the user.
 pub fn search(
     detector: &mut Detector,
     frame: &VideoFrameRef<&gst::BufferRef>,
     config: &Config,
     tracker: &Tracker,
-    thorough: bool,
+    number: u32,
 ) -> Result<Vec<Placement>, String> {
+    let thorough = number.is_multiple_of(THOROUGH);
     let detector = match detector {
         // It sees the whole frame at once, in a picture of one size.
         Detector::Network(network) => return network.detect(frame),
@@ -52,6 +58,7 @@ pub fn search(
     if one
         && !thorough
         && followed > WIDTHS[0]
+        && tracker.rolls().all(|roll| roll.abs() <= TILTED)
         && let Some(found) = beside_the_known(detector, frame, &whole, tracker)?
     {
         return Ok(found);
@@ -73,17 +80,77 @@ pub fn search(
     // Small ones beside a large one count too.
     let start = if one { 0 } else { widths.len() - 1 };
     widths.dedup();
-    let mut found = Vec::new();
-    for &width in &widths[start.min(widths.len() - 1)..] {
-        let boxes = look(detector, frame, &whole, width)?;
-        let Some(largest) = boxes.iter().map(|b| b.w).max_by(f32::total_cmp) else { continue };
-        found = boxes;
-        // One so large proves that no larger one was too small to be seen; a face that is followed is the one.
-        if largest * width as f32 >= SAFELY * MIN_FACE as f32 * size[0] || tracker.is_following() {
+    // Heads that lie on their sides are followed as they are, but seen only in a picture that is turned.
+    let lying = tracker.rolls().find_map(Turn::of);
+    let turns = match lying {
+        Some(turn) => vec![Turn::None, turn],
+        None if tracker.is_following() => vec![Turn::None],
+        None if thorough => vec![Turn::None, Turn::Left, Turn::Right],
+        None => vec![Turn::None, if number.is_multiple_of(2) { Turn::Left } else { Turn::Right }],
+    };
+    let mut all = Vec::new();
+    for turn in turns {
+        let mut found = Vec::new();
+        for &width in &widths[start.min(widths.len() - 1)..] {
+            let boxes = look(detector, frame, &whole, width, turn)?;
+            let Some(largest) = boxes.iter().map(|b| b.w).max_by(f32::total_cmp) else { continue };
+            found = boxes;
+            // One so large proves that no larger one was too small to be seen; a face that is followed is the one.
+            if largest * width as f32 >= SAFELY * MIN_FACE as f32 * size[0] || tracker.is_following() {
+                break;
+            }
+        }
+        all.extend(found.iter().map(|found| Placement::from_seeta(found, turn.roll())));
+        if !all.is_empty() && lying.is_none() {
             break;
         }
     }
-    Ok(found.iter().map(Placement::from_seeta).collect())
+    Ok(all)
+}
+
+/// How a picture is turned before the detector sees it: it finds heads that are tilted by up to 50°.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    None,
+    /// By a quarter, counterclockwise: what was on the right comes to the top.
+    Left,
+    /// By a quarter, clockwise.
+    Right,
+}
+
+impl Turn {
+    /// In which a head of that roll is upright enough; `None` where it is so as it is.
+    fn of(roll: f32) -> Option<Self> {
+        (roll.abs() > TILTED).then_some(if roll > 0.0 { Self::Left } else { Self::Right })
+    }
+
+    /// Of a face that is upright in the turned picture.
+    fn roll(self) -> f32 {
+        match self {
+            Self::None => 0.0,
+            Self::Left => FRAC_PI_2,
+            Self::Right => -FRAC_PI_2,
+        }
+    }
+
+    fn picture(self, image: GrayImage) -> GrayImage {
+        let GrayImage { width: w, height: h, data } = image;
+        let turned = |at: &dyn Fn(usize, usize) -> usize| (0..w * h).map(|i| data[at(i % h, i / h)]).collect();
+        match self {
+            Self::None => GrayImage { width: w, height: h, data },
+            Self::Left => GrayImage { width: h, height: w, data: turned(&|x, y| x * w + w - 1 - y) },
+            Self::Right => GrayImage { width: h, height: w, data: turned(&|x, y| (h - 1 - x) * w + y) },
+        }
+    }
+
+    /// A box in the turned picture of one of `w` × `h`, in that one.
+    fn back(self, b: &Rect, [w, h]: [f32; 2]) -> Rect {
+        match self {
+            Self::None => *b,
+            Self::Left => Rect::new(w - b.y - b.h, b.x, b.h, b.w),
+            Self::Right => Rect::new(b.y, h - b.x - b.w, b.h, b.w),
+        }
+    }
 }
 
 /// Looks for small faces that are followed where they are, which costs less than to look that closely everywhere, and for
@@ -98,16 +165,16 @@ fn beside_the_known(
     for bbox in tracker.boxes() {
         let ([x, y], side) = (bbox.center(), SURROUNDINGS * bbox.w);
         let around = Rect::new(x - side / 2.0, y - side / 2.0, side, side);
-        let boxes = look(detector, frame, &around, (SURROUNDINGS * SAFELY * MIN_FACE as f32) as usize)?;
+        let boxes = look(detector, frame, &around, (SURROUNDINGS * SAFELY * MIN_FACE as f32) as usize, Turn::None)?;
         if boxes.is_empty() {
             return Ok(None);
         }
         found.extend(boxes);
     }
-    let mut others = look(detector, frame, whole, WIDTHS[0])?;
+    let mut others = look(detector, frame, whole, WIDTHS[0], Turn::None)?;
     others.retain(|other| found.iter().all(|known| known.iou(other) < SAME_FACE));
     found.extend(others);
-    Ok(Some(found.iter().map(Placement::from_seeta).collect()))
+    Ok(Some(found.iter().map(|found| Placement::from_seeta(found, 0.0)).collect()))
 }
 
 /// The boxes that the detector finds in `part` of the frame, cut to it, in a picture `width` wide; best first, in pixels of
@@ -117,6 +184,7 @@ fn look(
     frame: &VideoFrameRef<&gst::BufferRef>,
     part: &Rect,
     width: usize,
+    turn: Turn,
 ) -> Result<Vec<Rect>, String> {
     // Casting saturates, and NaN becomes 0.
     let [left, top] = [part.x, part.y].map(|v| v as usize);
@@ -127,5 +195,26 @@ fn look(
     let gray = luma(frame, [left, top, w, h], (width as f32 * w as f32 / part.w.max(1.0)) as usize);
     let scale = w as f32 / gray.width as f32;
     let in_frame = |b: &Rect| Rect::new(left as f32 + b.x * scale, top as f32 + b.y * scale, b.w * scale, b.h * scale);
-    Ok(detector.detect(gray)?.iter().map(in_frame).collect())
+    let size = [gray.width as f32, gray.height as f32];
+    Ok(detector.detect(turn.picture(gray))?.iter().map(|found| in_frame(&turn.back(found, size))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turned_box_shows_the_same_pixels() {
+        let image = || GrayImage { width: 5, height: 3, data: (0..15).collect() };
+        for turn in [Turn::None, Turn::Left, Turn::Right] {
+            let turned = turn.picture(image());
+            for (i, value) in turned.data.iter().enumerate() {
+                let place = Rect::new((i % turned.width) as f32, (i / turned.width) as f32, 1.0, 1.0);
+                let back = turn.back(&place, [5.0, 3.0]);
+                assert_eq!(*value, back.x as u8 + 5 * back.y as u8, "{turn:?} {place:?} {back:?}");
+            }
+        }
+        // Clockwise in the picture, as rolls are: what is on top of a head with that roll comes to the top.
+        assert_eq!(Turn::Left.picture(image()).data[..3], [4, 9, 14]);
+    }
 }

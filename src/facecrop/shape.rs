@@ -120,10 +120,11 @@ impl Placement {
     }
 
     /// Where the face of a box drawn by SeetaFace lies about: the network's crop becomes the box × 1.15, moved down by 0.1
-    /// of its width.
-    pub fn from_seeta(found: &Rect) -> Self {
-        let [x, y] = found.center();
-        Self { center: [x, y + 0.1 * found.w], size: found.w * 1.15 / CROP_SIDE, roll: 0.0 }
+    /// of its width. `roll`: of the picture that it saw.
+    pub fn from_seeta(found: &Rect, roll: f32) -> Self {
+        let ([x, y], (s, c)) = (found.center(), roll.sin_cos());
+        let down = 0.1 * found.w;
+        Self { center: [x - s * down, y + c * down], size: found.w * 1.15 / CROP_SIDE, roll }
     }
 
     pub fn is_finite(&self) -> bool {

@@ -42,8 +42,11 @@ const SAME_FACE: f32 = 0.3;
 /// Two tracks that overlap by that much follow one face.
 const DOUBLE: f32 = 0.5;
 
-/// So many detections in a row that do not see a face end its track.
+/// So many detections in a row that do not see a face end its track, …
 const MAX_MISSES: u32 = 3;
+/// … and so many where it is tilted by more than this (radians), which detectors do not like.
+const MAX_MISSES_TILTED: u32 = 12;
+pub const TILTED: f32 = 0.6;
 
 /// Another face must be that much larger or nearer to the centre to be chosen instead.
 const CHANGE_OF_CHOICE: f32 = 1.3;
@@ -170,6 +173,11 @@ impl Tracker {
         self.tracks.iter().filter(|t| !t.is_lost()).map(|t| t.placement.bbox())
     }
 
+    /// The rolls of the faces that are followed, radians.
+    pub fn rolls(&self) -> impl Iterator<Item = f32> {
+        self.tracks.iter().filter(|t| !t.is_lost()).map(|t| t.placement.roll)
+    }
+
     /// Measures every followed face in the next frame.
     pub fn follow<E>(&mut self, dt: Duration, choice: &Choice, measure: Measure<E>) -> Result<(), E> {
         let dt = dt.as_secs_f32().clamp(SMOOTHING_STEP[0], SMOOTHING_STEP[1]);
@@ -209,7 +217,8 @@ impl Tracker {
             let best = (0..found.len()).max_by(|&a, &b| same(&found[a]).total_cmp(&same(&found[b])));
             let Some(best) = best.filter(|&k| same(&found[k]) >= SAME_FACE).map(|k| found.swap_remove(k)) else {
                 track.misses += 1;
-                let end = track.followed == Followed::Doubtful || track.misses >= MAX_MISSES;
+                let most = if track.placement.roll.abs() > TILTED { MAX_MISSES_TILTED } else { MAX_MISSES };
+                let end = track.followed == Followed::Doubtful || track.misses >= most;
                 if end && !track.is_lost() {
                     track.followed = Followed::No;
                     self.events.push(Event::Lost(track.id));

@@ -371,7 +371,19 @@ impl ElementImpl for LipsyncBin {
     }
 }
 
-impl BinImpl for LipsyncBin {}
+impl BinImpl for LipsyncBin {
+    /// What the elements tell of the faces and the sound is the bin's own news: who uses it knows no other name.
+    fn handle_message(&self, message: gst::Message) {
+        let own = match message.view() {
+            gst::MessageView::Element(told) => told.structure().filter(|s| s.name() == "application/x-lipsync-event"),
+            _ => None,
+        };
+        let own = own.map(|structure| {
+            gst::message::Element::builder(structure.to_owned()).src(&*self.obj()).seqnum(message.seqnum()).build()
+        });
+        self.parent_handle_message(own.unwrap_or(message));
+    }
+}
 
 /// As any bin's, the children are the elements inside; the pads can be named too. So a pipeline in text can set their `offset`.
 impl ChildProxyImpl for LipsyncBin {

@@ -31,6 +31,9 @@ use crate::runtime::Cancel;
 /// Frames per run when not live, where `batch-size` is 0.
 const BATCH: usize = 8;
 
+/// Bytes of frames in such a run: large pictures gain nothing by waiting for each other.
+const BATCH_BYTES: usize = 48 << 20;
+
 /// Held frames and look-ahead together stay below this, so that the sound waiting beside them fits a default queue (1 s).
 const MAX_HELD: gst::ClockTime = gst::ClockTime::from_mseconds(800);
 
@@ -98,13 +101,16 @@ impl LipsyncGen {
 
     /// Frames per run and the most frames that may wait.
     pub(super) fn batch_and_capacity(&self, settings: &Settings, loaded: &Loaded, live: bool) -> (usize, usize) {
-        let frame = self.state.lock().frame_duration.unwrap_or(FRAME).nseconds().max(1);
+        let (frame, size) = {
+            let state = self.state.lock();
+            (state.frame_duration.unwrap_or(FRAME).nseconds().max(1), state.frame_size.max(1))
+        };
         let look_ahead = self.look_ahead(loaded, settings.av_offset);
         let waiting = look_ahead.nseconds().div_ceil(frame) as usize;
         let room = (MAX_HELD.saturating_sub(look_ahead).nseconds() / frame).max(1) as usize;
         let batch = match settings.batch_size as usize {
             _ if live => 1,
-            0 => BATCH.min(room),
+            0 => BATCH.min(room).min((BATCH_BYTES / size).max(1)),
             n => n,
         };
         (batch, (waiting + batch - 1).max(batch))
@@ -113,8 +119,8 @@ impl LipsyncGen {
     fn reset(&self) {
         let rows = self.model().map(|model| new_rows(&model));
         let mut state = self.state.lock();
-        let frame_duration = state.frame_duration;
-        *state = State { rows, frame_duration, ..State::default() };
+        let (frame_duration, frame_size) = (state.frame_duration, state.frame_size);
+        *state = State { rows, frame_duration, frame_size, ..State::default() };
     }
 
     /// Sends `caps` or a segment on, behind the frames that came before it.
@@ -494,7 +500,10 @@ impl AggregatorImpl for LipsyncGen {
                 let duration = (fps.numer() > 0)
                     .then(|| gst::ClockTime::SECOND.mul_div_round(fps.denom() as u64, fps.numer() as u64))
                     .flatten();
-                self.state.lock().frame_duration = duration;
+                {
+                    let mut state = self.state.lock();
+                    (state.frame_duration, state.frame_size) = (duration, info.size());
+                }
                 self.update_latency();
                 self.follow(Item::Caps(caps.caps_owned()));
             }

@@ -72,6 +72,8 @@ pub struct State {
     /// What is remembered of each track's mouth, where the model wants it. A flush leaves it: faces that go on are the same.
     pub memory: Memory,
     pub frame_duration: Option<gst::ClockTime>,
+    /// Bytes; 0 = not known.
+    pub frame_size: usize,
     pub failing: bool,
     /// How often in a row the model did not come back from a run.
     pub hangs: u32,

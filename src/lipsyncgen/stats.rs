@@ -81,7 +81,7 @@ impl Stats {
             .field("infer-ms-p50", self.percentile_ms(50))
             .field("infer-ms-p95", self.percentile_ms(95))
             .field("frames-held", levels.frames as u64)
-            .field("sound-held-ms", ms(self.sent, levels.sound))
+            .field("sound-held-ms", ms(self.sent, levels.sound).max(0.0))
             .field("skew-ms", ms(picture, levels.sound))
             .build()
     }
