@@ -306,9 +306,9 @@ fn a_cut_pops_and_a_scene_without_faces_has_none() {
 #[test]
 fn a_head_may_lie_on_its_side() {
     let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/face.mp4");
-    for (turn, expected) in [("clockwise", 90.0), ("counterclockwise", -90.0)] {
+    for (turn, expected) in [("90r", 90.0), ("90l", -90.0)] {
         let (frames, messages) =
-            run(&format!("{} ! videoflip method={turn} ! facecrop ! appsink name=out", decoded(&clip)));
+            run(&format!("{} ! videoflip video-direction={turn} ! facecrop ! appsink name=out", decoded(&clip)));
         assert_eq!(events(&messages), [("face-found".into(), 0)], "{turn}");
         for frame in &frames {
             let roll = frame.faces.first().map(|face| face.pose.roll);
