@@ -12,7 +12,8 @@
 //! | `lipsyncgen` | runs the model on faces and rows | both | the meta, now with the generated mouth |
 //! | `facepaste` | puts the mouth into the frame | video with metas | plain video |
 //!
-//! and `avatarloop` repeats a clip or a picture in front of them. `lipsyncbin` is all of them, wired.
+//! and `avatarloop` repeats a clip or a picture in front of them. `lipsyncbin` is all of them, wired. `lipsyncvoice`
+//! makes a live sound of a voice that comes in pieces.
 //!
 //! The elements never import each other (but the bin, which makes them). They meet in:
 //!
@@ -39,6 +40,7 @@ pub mod fuzzing;
 pub mod geometry;
 mod lipsyncbin;
 mod lipsyncgen;
+mod lipsyncvoice;
 pub mod model;
 mod moment;
 pub mod pixels;
@@ -57,7 +59,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     lipsyncgen::register(plugin)?;
     facepaste::register(plugin)?;
     avatarloop::register(plugin)?;
-    lipsyncbin::register(plugin)
+    lipsyncbin::register(plugin)?;
+    lipsyncvoice::register(plugin)
 }
 
 gst::plugin_define!(

@@ -11,6 +11,7 @@ mod facecrop;
 mod facepaste;
 mod lipsyncbin;
 mod lipsyncgen;
+mod lipsyncvoice;
 mod stalls;
 #[cfg(feature = "torch")]
 mod torch;

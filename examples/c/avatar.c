@@ -5,48 +5,40 @@
 // A line with a file's name is said, in place of what is being said; an empty line falls silent; Ctrl-D or Ctrl-C ends it.
 #include <glib-unix.h>
 #include <gst/gst.h>
-#define SOUND "audio/x-raw,rate=48000,channels=1"
 #define WINDOW "b.video_src ! queue ! videoconvert ! autovideosink b.audio_src ! queue ! audioconvert ! audioresample ! autoaudiosink"
 #define RECORD "b.video_src ! x264enc tune=zerolatency speed-preset=veryfast ! mux. " \
     "b.audio_src ! queue max-size-time=5000000000 ! audioconvert ! flacenc ! mux. matroskamux name=mux ! filesink name=out"
 
-static GstElement *pipeline, *lipsync, *mixer, *silence, *speech;
-static GstPad *place; // of the speech, in the mixer
+static GstElement *pipeline, *voice, *speech;
 static GstElement *part(GstElement *of, const char *name) { // which keeps it
     g_autoptr(GstElement) element = gst_bin_get_by_name(GST_BIN(of), name);
     return element;
 }
 
-// Falls silent: what is being said is taken out of the mixer, what waits in the bin is dropped.
+// Falls silent: what has not been said is dropped, in the voice and in the bin.
 static void interrupt(void) {
     if (!speech) return;
-    gst_bin_remove(GST_BIN(pipeline), gst_object_ref(speech));
-    gst_element_release_request_pad(mixer, place);
+    g_signal_emit_by_name(voice, "clear");
     gst_element_set_state(speech, GST_STATE_NULL);
-    gst_clear_object(&place);
-    gst_clear_object(&speech);
-    g_signal_emit_by_name(lipsync, "interrupt");
+    gst_bin_remove(GST_BIN(pipeline), speech), speech = NULL;
+    g_signal_emit_by_name(voice, "clear"); // what came between
 }
 
-// Puts a file into the mixer, from a tenth of a second ahead: it needs that long to start, and what is late is not heard.
 static void say(const char *file) {
     interrupt();
-    speech = gst_parse_bin_from_description("filesrc name=file ! decodebin ! audioconvert ! audioresample ! " SOUND " ! queue name=last", FALSE, NULL);
+    speech = gst_parse_bin_from_description("filesrc name=file ! decodebin ! audioconvert ! queue name=last", FALSE, NULL);
     g_object_set(speech, "async-handling", TRUE, NULL); // the others do not wait until it has started
     g_object_set(part(speech, "file"), "location", file, NULL);
     g_autoptr(GstPad) last = gst_element_get_static_pad(part(speech, "last"), "src");
-    GstPad *ghost = gst_ghost_pad_new("src", last);
-    gst_element_add_pad(speech, ghost);
-    place = gst_element_request_pad_simple(mixer, "sink_%u");
-    gst_pad_set_offset(place, gst_element_get_current_running_time(pipeline) + 100 * GST_MSECOND);
+    gst_element_add_pad(speech, gst_ghost_pad_new("src", last));
     gst_bin_add(GST_BIN(pipeline), speech);
-    gst_pad_link(ghost, place);
+    gst_element_link(speech, voice);
     gst_element_sync_state_with_parent(speech);
 }
 
 // The sound ends, the picture with it, and the file is finished.
 static gboolean end(gpointer data) {
-    gst_element_send_event(silence, gst_event_new_eos());
+    gst_element_send_event(voice, gst_event_new_eos());
     return FALSE;
 }
 
@@ -72,12 +64,12 @@ int main(int argc, char **argv) {
     gst_init(&argc, &argv);
     if (argc != 2 && argc != 3) return g_printerr("usage: %s FACE [OUT.mkv]\n", argv[0]), 2;
     g_autofree gchar *text = g_strconcat("filesrc name=face ! decodebin ! videoconvert ! b.video_sink "
-        "audiotestsrc name=silence is-live=true wave=silence ! " SOUND " ! audiomixer name=voice ! " SOUND " ! b.audio_sink "
+        "lipsyncvoice name=voice ! audio/x-raw,rate=48000,channels=1 ! b.audio_sink "
         "lipsyncbin name=b loop=pingpong on-audio-end=eos latency=40000000 ", argc == 2 ? WINDOW : RECORD, NULL);
     g_autoptr(GError) error = NULL;
     pipeline = gst_parse_launch(text, &error);
     if (error) return g_printerr("%s\n", error->message), 1;
-    lipsync = part(pipeline, "b"), mixer = part(pipeline, "voice"), silence = part(pipeline, "silence");
+    voice = part(pipeline, "voice");
     for (int i = 1; i < argc; i++) g_object_set(part(pipeline, i == 1 ? "face" : "out"), "location", argv[i], NULL);
     GMainLoop *loop = g_main_loop_new(NULL, FALSE);
     g_unix_signal_add(SIGINT, end, NULL);

@@ -12,7 +12,6 @@ import sys
 import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import GLib, Gst  # noqa: E402
-SOUND = "audio/x-raw,rate=48000,channels=1"
 WINDOW = "b.video_src ! queue ! videoconvert ! autovideosink b.audio_src ! queue ! audioconvert ! audioresample ! autoaudiosink"
 FILE = ("b.video_src ! x264enc tune=zerolatency speed-preset=veryfast ! mux. "
         "b.audio_src ! queue max-size-time=5000000000 ! audioconvert ! flacenc ! mux. matroskamux name=mux ! filesink name=out")
@@ -21,38 +20,34 @@ Gst.init(None)
 len(sys.argv) in (2, 3) or sys.exit(__doc__)
 pipeline = Gst.parse_launch(
     "filesrc name=face ! decodebin ! videoconvert ! b.video_sink "
-    f"audiotestsrc name=silence is-live=true wave=silence ! {SOUND} ! audiomixer name=voice ! {SOUND} ! b.audio_sink "
+    "lipsyncvoice name=voice ! audio/x-raw,rate=48000,channels=1 ! b.audio_sink "
     f"lipsyncbin name=b loop=pingpong on-audio-end=eos latency=40000000 {WINDOW if len(sys.argv) == 2 else FILE}")
 for name, file in zip(("face", "out"), sys.argv[1:]):
     pipeline.get_by_name(name).set_property("location", file)
-lipsync, mixer, silence, speech = *map(pipeline.get_by_name, ("b", "voice", "silence")), None
+voice, speech = pipeline.get_by_name("voice"), None
 
 
 def interrupt():
-    """Falls silent: what is being said is taken out of the mixer, what waits in the bin is dropped."""
+    """Falls silent: what has not been said is dropped, in the voice and in the bin."""
     global speech
     if speech:
-        (branch, pad), speech = speech, None
-        pipeline.remove(branch)
-        mixer.release_request_pad(pad)
+        branch, speech = speech, None
+        voice.emit("clear")
         branch.set_state(Gst.State.NULL)
-        lipsync.emit("interrupt")
+        pipeline.remove(branch)
+        voice.emit("clear")  # what came between
 
 
 def say(file):
-    """Puts a file into the mixer, from a tenth of a second ahead: it needs that long to start, and what is late is not heard."""
     global speech
     interrupt()
-    branch = Gst.parse_bin_from_description(f"filesrc name=file ! decodebin ! audioconvert ! audioresample ! {SOUND} ! queue name=last", False)
-    branch.set_property("async-handling", True)  # the others do not wait until it has started
-    branch.get_by_name("file").set_property("location", file)
-    ghost, pad = Gst.GhostPad.new("src", branch.get_by_name("last").get_static_pad("src")), mixer.request_pad_simple("sink_%u")
-    branch.add_pad(ghost)
-    pad.set_offset(pipeline.get_current_running_time() + 100 * Gst.MSECOND)
-    pipeline.add(branch)
-    ghost.link(pad)
-    speech = branch, pad
-    branch.sync_state_with_parent()
+    speech = Gst.parse_bin_from_description("filesrc name=file ! decodebin ! audioconvert ! queue name=last", False)
+    speech.set_property("async-handling", True)  # the others do not wait until it has started
+    speech.get_by_name("file").set_property("location", file)
+    speech.add_pad(Gst.GhostPad.new("src", speech.get_by_name("last").get_static_pad("src")))
+    pipeline.add(speech)
+    speech.link(voice)
+    speech.sync_state_with_parent()
 
 
 def typed(stdin, _):
@@ -62,7 +57,7 @@ def typed(stdin, _):
 
 
 def end():
-    silence.send_event(Gst.Event.new_eos())  # the sound ends, the picture with it, and the file is finished
+    voice.send_event(Gst.Event.new_eos())  # the sound ends, the picture with it, and the file is finished
     return False
 
 
@@ -70,7 +65,7 @@ def heard(_, message):
     failed = message.type == Gst.MessageType.ERROR
     if failed:
         print(f"{message.src.name}: {message.parse_error()[0].message}", file=sys.stderr)
-    if failed and speech and message.src.has_as_ancestor(speech[0]):
+    if failed and speech and message.src.has_as_ancestor(speech):
         interrupt()
     elif message.type == Gst.MessageType.EOS or failed and message.src.has_as_ancestor(pipeline):
         loop.quit()

@@ -48,6 +48,8 @@ struct State<F> {
     request: Option<Request<F>>,
     /// Number, in the endless order, of the first frame that nobody has asked for yet.
     next: u64,
+    /// The last group had to be waited for.
+    waited: bool,
     failed: bool,
     stopped: bool,
     flushing: bool,
@@ -82,7 +84,7 @@ impl<F> Request<F> {
 impl<F: Clone> Replay<F> {
     /// `places`, one of each frame; `ready` are those that are shown from number `next - ready.len()` on.
     pub fn new(places: Vec<Place>, most: usize, ready: VecDeque<F>, next: u64) -> Self {
-        let state = State { ready, request: None, next, failed: false, stopped: false, flushing: false };
+        let state = State { ready, request: None, next, waited: false, failed: false, stopped: false, flushing: false };
         Self { places, most: most.max(2), state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -98,9 +100,12 @@ impl<F: Clone> Replay<F> {
                 return Err(ReplayError::Nothing);
             }
             if state.request.is_none() {
-                let run = order.run(state.next, self.most / 2);
-                let room = if run.backward { self.most / 2 } else { 1 };
+                // Where frames have to be waited for anyway, one large group costs less than two small ones.
+                let room = if state.waited { self.most } else { self.most / 2 };
+                let run = order.run(state.next, room);
+                let room = if run.backward { room } else { 1 };
                 if state.ready.is_empty() || state.ready.len() + room <= self.most {
+                    state.waited = false;
                     state.next += run.frames.len() as u64;
                     let expected = run.frames.start;
                     state.request =
@@ -121,6 +126,7 @@ impl<F: Clone> Replay<F> {
                 self.changed.notify_all();
                 return Ok(frame);
             }
+            state.waited = true;
             self.changed.wait(&mut state);
         }
     }
