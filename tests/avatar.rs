@@ -12,6 +12,7 @@ mod sound;
 mod speech;
 
 use std::f32::consts::TAU;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -40,6 +41,10 @@ struct Avatar {
 
 impl Avatar {
     fn start(out: &Path) -> Self {
+        Self::start_with(&["--file".as_ref(), out.as_os_str()])
+    }
+
+    fn start_with(outputs: &[&OsStr]) -> Self {
         // Cargo builds no examples for a test; where this one is up to date, that takes no time.
         let features = if cfg!(feature = "torch") { "test-runtime,torch" } else { "test-runtime" };
         let built = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
@@ -53,8 +58,8 @@ impl Avatar {
         // A port that is free now.
         let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().to_string();
         let mut process = Command::new(program)
-            .args(["--face", concat!(env!("CARGO_MANIFEST_DIR"), "/demo/face.mp4"), "--listen", &address, "--file"])
-            .arg(out)
+            .args(["--face", concat!(env!("CARGO_MANIFEST_DIR"), "/demo/face.mp4"), "--listen", &address])
+            .args(outputs)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -182,6 +187,22 @@ fn heard(sound: &[f32]) -> Vec<(Option<usize>, usize)> {
         }
     }
     all
+}
+
+/// A disk that is full takes no file any more, and the broadcast goes on; the end says what failed.
+#[test]
+fn an_output_fails_alone() {
+    let full = std::env::temp_dir().join(format!("avatar-full-{}.mkv", std::process::id()));
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let [file, rtmp, address] = ["--file", "--rtmp", "rtmp://127.0.0.1:1/live/nobody"].map(OsStr::new);
+    let mut avatar = Avatar::start_with(&[file, full.as_os_str(), rtmp, address]);
+    // More than a muxer keeps to itself is written by now.
+    avatar.wait_until("pictures", |avatar| avatar.stat("frames") > 100.0);
+    assert!(avatar.process.try_wait().unwrap().is_none(), "it has ended");
+    // SAFETY: a signal to a process that was started here, and has not been waited for.
+    unsafe { libc::kill(avatar.process.id() as i32, libc::SIGTERM) };
+    assert!(!avatar.process.wait().unwrap().success());
+    std::fs::remove_file(&full).unwrap();
 }
 
 #[test]

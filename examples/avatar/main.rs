@@ -128,9 +128,10 @@ fn watch(avatar: &Avatar, bus: &gst::Bus, outputs: &[Output], interrupted: &Atom
         if ending.is_some_and(|since| since.elapsed() > LONGEST_END) {
             return Err("the pipeline does not end".into());
         }
-        // Only files do, before the end.
-        if ending.is_none() && outputs.iter().any(Output::is_over) {
-            return Err("an output has failed".into());
+        // Only files do, before the end: a full disk does not end a broadcast.
+        let alone = !avatar.is_watched() && !outputs.is_empty();
+        if ending.is_none() && alone && outputs.iter().all(Output::is_over) {
+            return Err("no output is left".into());
         }
     }
 }

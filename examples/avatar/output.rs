@@ -212,7 +212,10 @@ fn keep(target: &Target, feed: &Feed) -> Result<(), String> {
         feed.lead_to(None);
         match (result, target) {
             (Ok(()), _) => return Ok(()),
-            (Err(error), Target::File(_)) => return Err(error),
+            (Err(error), Target::File(_)) => {
+                eprintln!("avatar: {}: {error}; it ends here", target.name());
+                return Err(error);
+            }
             (Err(error), Target::Rtmp(_)) => {
                 if feed.sent.load(Ordering::Relaxed) > before + 100 {
                     wait = FIRST_WAIT;

@@ -32,6 +32,7 @@ pub struct Avatar {
     bin: gst::Element,
     silence: gst::Element,
     pub speech: Arc<Queue>,
+    watched: bool,
 }
 
 impl Avatar {
@@ -74,13 +75,18 @@ impl Avatar {
                 );
             }
         }
-        Ok(Self { pipeline, bin, silence, speech })
+        Ok(Self { pipeline, bin, silence, speech, watched: options.window || options.webrtc.is_some() })
     }
 
     /// Falls silent at once, and forgets what was still to be said.
     pub fn interrupt(&self) {
         self.speech.clear();
         self.bin.emit_by_name::<()>("interrupt", &[]);
+    }
+
+    /// Whether somebody may see it besides files and servers.
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// The sound ends, and the picture with it.

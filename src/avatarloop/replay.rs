@@ -138,7 +138,8 @@ impl<F: Clone> Replay<F> {
             if state.stopped || state.flushing {
                 return Arrival::Stopped;
             }
-            let full = state.ready.len() >= self.most;
+            // Forward they come as fast as they are shown, and need no more room than it takes to go to the start.
+            let full = state.ready.len() >= self.most / 2;
             match &state.request {
                 Some(request) if !request.begun || request.again => return Arrival::Enough,
                 Some(request) if !request.run.backward && full => self.changed.wait(&mut state),
