@@ -48,6 +48,8 @@ struct State<F> {
     request: Option<Request<F>>,
     /// Number, in the endless order, of the first frame that nobody has asked for yet.
     next: u64,
+    /// What arrived last.
+    last: Option<F>,
     /// The last group had to be waited for.
     waited: bool,
     failed: bool,
@@ -68,6 +70,9 @@ struct Request<F> {
     again: bool,
 }
 
+/// Frames that may be missing although nothing else was asked for: of more than that, at least one comes.
+const MOST_LOST: usize = 2;
+
 /// How many frames before the first one is sought. The one before it may be cut off where a seek says to begin, and some formats'
 /// seeks are not exact.
 const LEADS: [usize; 3] = [1, 64, usize::MAX];
@@ -84,7 +89,16 @@ impl<F> Request<F> {
 impl<F: Clone> Replay<F> {
     /// `places`, one of each frame; `ready` are those that are shown from number `next - ready.len()` on.
     pub fn new(places: Vec<Place>, most: usize, ready: VecDeque<F>, next: u64) -> Self {
-        let state = State { ready, request: None, next, waited: false, failed: false, stopped: false, flushing: false };
+        let state = State {
+            ready,
+            request: None,
+            next,
+            last: None,
+            waited: false,
+            failed: false,
+            stopped: false,
+            flushing: false,
+        };
         Self { places, most: most.max(2), state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -147,7 +161,7 @@ impl<F: Clone> Replay<F> {
                 None => return Arrival::Enough,
             }
         }
-        let State { ready, request, .. } = &mut *state;
+        let State { ready, request, last, .. } = &mut *state;
         let Some(wanted) = request else { return Arrival::Enough };
         let index = place.map_or(wanted.expected, |place| self.nearest(place));
         if index > wanted.run.frames.start && wanted.try_earlier() {
@@ -155,6 +169,7 @@ impl<F: Clone> Replay<F> {
             self.changed.notify_all();
             return Arrival::Enough;
         }
+        *last = Some(frame.clone());
         // It stands for those before it that do not come again, too.
         let missing = (index + 1).min(wanted.run.frames.end).saturating_sub(wanted.expected);
         let frames = std::iter::repeat_n(frame, missing);
@@ -192,7 +207,7 @@ impl<F: Clone> Replay<F> {
     /// Nothing more comes of what was asked for: the last frame that did stands for what is missing.
     pub fn end(&self) {
         let mut state = self.state.lock();
-        let State { ready, request, failed, .. } = &mut *state;
+        let State { ready, request, failed, last, .. } = &mut *state;
         let Some(wanted) = request.as_mut().filter(|request| request.begun) else { return };
         if wanted.try_earlier() {
             drop(state);
@@ -200,7 +215,8 @@ impl<F: Clone> Replay<F> {
             return;
         }
         let missing = wanted.run.frames.end - wanted.expected;
-        match wanted.group.last().or(ready.back()).cloned() {
+        let nothing = wanted.expected == wanted.run.frames.start && missing > MOST_LOST;
+        match last.clone().filter(|_| !nothing) {
             Some(last) if wanted.run.backward => wanted.group.extend(std::iter::repeat_n(last, missing)),
             Some(last) => ready.extend(std::iter::repeat_n(last, missing)),
             None => *failed = true,
