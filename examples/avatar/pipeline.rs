@@ -114,7 +114,8 @@ impl Drop for Avatar {
 /// The elements, in gst-launch's words.
 fn description(options: &Options, encode: bool) -> String {
     let mut text = format!(
-        "filesrc name=face ! decodebin caps=video/x-raw(ANY) expose-all-streams=false ! videoconvert ! videoscale add-borders=true ! videorate ! \
+        "filesrc name=face ! decodebin caps=video/x-raw(ANY) expose-all-streams=false ! videoconvert ! videoflip video-direction=auto ! \
+         videoscale add-borders=true ! videorate ! \
          video/x-raw,format=I420,width=[16,8192,2],height=[16,8192,2],pixel-aspect-ratio=1/1,framerate=25/1 ! b.video_sink \
          audiotestsrc name=silence is-live=true wave=silence samplesperbuffer={SAMPLES_PER_BUFFER} ! \
          audio/x-raw,format=F32LE,rate={RATE},channels=1 ! b.audio_sink \

@@ -63,7 +63,7 @@ static gboolean heard(GstBus *bus, GstMessage *message, gpointer loop) {
 int main(int argc, char **argv) {
     gst_init(&argc, &argv);
     if (argc != 2 && argc != 3) return g_printerr("usage: %s FACE [OUT.mkv]\n", argv[0]), 2;
-    g_autofree gchar *text = g_strconcat("filesrc name=face ! decodebin ! videoconvert ! b.video_sink "
+    g_autofree gchar *text = g_strconcat("filesrc name=face ! decodebin ! videoconvert ! videoflip video-direction=auto ! b.video_sink "
         "lipsyncvoice name=voice ! audio/x-raw,rate=48000,channels=1 ! b.audio_sink "
         "lipsyncbin name=b loop=pingpong on-audio-end=eos latency=40000000 ", argc == 2 ? WINDOW : RECORD, NULL);
     g_autoptr(GError) error = NULL;

@@ -19,7 +19,7 @@ FILE = ("b.video_src ! x264enc tune=zerolatency speed-preset=veryfast ! mux. "
 Gst.init(None)
 len(sys.argv) in (2, 3) or sys.exit(__doc__)
 pipeline = Gst.parse_launch(
-    "filesrc name=face ! decodebin ! videoconvert ! b.video_sink "
+    "filesrc name=face ! decodebin ! videoconvert ! videoflip video-direction=auto ! b.video_sink "
     "lipsyncvoice name=voice ! audio/x-raw,rate=48000,channels=1 ! b.audio_sink "
     f"lipsyncbin name=b loop=pingpong on-audio-end=eos latency=40000000 {WINDOW if len(sys.argv) == 2 else FILE}")
 for name, file in zip(("face", "out"), sys.argv[1:]):
