@@ -122,11 +122,21 @@ bits=s32
 case $(ffprobe -v quiet -select_streams a:0 -show_entries stream=sample_fmt -of csv=p=0 "$work/audio") in
     u8* | s16*) bits=s16 ;;
 esac
-decoded() { ffmpeg -nostdin -v error -i "$work/audio" -map 0:a:0 -af 'aformat=channel_layouts=mono|stereo' -c:a "pcm_${bits}le" -f nut - 2> "$work/errors"; }
+# What it leaves tells how it ended: a process whose output is a file's name is not waited for.
+decoded() {
+    local status=0
+    ffmpeg -nostdin -v error -i "$work/audio" -map 0:a:0 -af 'aformat=channel_layouts=mono|stereo' -c:a "pcm_${bits}le" -f nut - 2> "$work/errors" || status=$?
+    echo "$status" > "$work/decoded"
+}
 run ffmpeg -nostdin -v error -copyts -f nut -i <(decoded) -af aresample=async=1:first_pts=0 -f flac "$unfinished/sound" 2> "$work/more-errors" || {
     [ -s "$work/errors" ] || mv "$work/more-errors" "$work/errors"
     fail "$audio cannot be read, is it damaged? $(complaint)"
 }
+for _ in $(seq 50); do
+    [ ! -s "$work/decoded" ] || break
+    sleep 0.1
+done
+[ "$(cat "$work/decoded")" = 0 ] || fail "$audio cannot be read, is it damaged? $(complaint)"
 audio_seconds=$(seconds_of "$unfinished/sound" a:0)
 shorter 0 "$audio_seconds" || fail "$audio: the sound in it has no length"
 ln -s -r -- "$unfinished/sound" "$work/sound"

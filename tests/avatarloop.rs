@@ -190,17 +190,25 @@ fn looped_frames(format: &str, properties: &str, count: usize) -> Vec<Vec<u8>> {
          video/x-raw,format={format},width=33,height=17,framerate=30/1 ! tee name=t ! queue ! avatarloop mode=pingpong {properties} ! \
          videoconvert ! video/x-raw,format=RGBA ! appsink name=sink sync=false max-buffers=2 t. ! queue ! fakesink"
     );
-    frames_of(&text, count)
+    frames_of(&text, count, false)
 }
 
-/// The first `count` frames that arrive at the appsink `sink`.
-fn frames_of(text: &str, count: usize) -> Vec<Vec<u8>> {
+/// The first `count` frames that arrive at the appsink `sink`. With `late` it says that of each, as sinks that show frames do.
+fn frames_of(text: &str, count: usize, late: bool) -> Vec<Vec<u8>> {
     common::init();
     let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
     let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
+    let pad = sink.static_pad("sink").unwrap();
     let frames = (0..count)
-        .map(|_| sink.try_pull_sample(PATIENCE).unwrap().buffer().unwrap().map_readable().unwrap().to_vec())
+        .map(|_| {
+            let sample = sink.try_pull_sample(PATIENCE).unwrap();
+            let buffer = sample.buffer().unwrap();
+            if late {
+                pad.push_event(gst::event::Qos::new(gst::QOSType::Underflow, 2.0, 40_000_000, buffer.pts().unwrap()));
+            }
+            buffer.map_readable().unwrap().to_vec()
+        })
         .collect();
     pipeline.set_state(gst::State::Null).unwrap();
     frames
@@ -234,7 +242,7 @@ fn a_long_clip_is_decoded_again() {
                     "filesrc location={clip} ! decodebin ! videoconvert ! videoscale ! video/x-raw,width=64,height=64 {rate} ! \
                      avatarloop mode={mode} {properties} ! appsink name=sink sync=false max-buffers=2"
                 );
-                frames_of(&text, 400)
+                frames_of(&text, 400, true)
             };
             let (kept, again) = (looped(""), looped("max-memory=1000000 max-disk=0"));
             let different: Vec<_> = (0..kept.len()).filter(|&k| kept[k] != again[k]).collect();

@@ -452,3 +452,46 @@ fn a_pipeline_in_text_shifts_the_picture() {
     assert_eq!(pipeline.by_name("loop").unwrap().property_value("mode").serialize().unwrap(), "pingpong");
     assert_eq!(*first.lock(), Some(Some(gst::ClockTime::from_mseconds(21))));
 }
+
+/// An application that loops a clip without a hole: at the end of each segment it seeks to the next, without a flush.
+#[test]
+fn segments_may_follow_each_other() {
+    const LOOPS: usize = 6;
+    let pipeline = launch(&format!(
+        "filesrc location={} ! decodebin ! videoconvert ! b.video_sink  filesrc location={} ! decodebin ! audioconvert ! b.audio_sink \
+         lipsyncbin name=b b.video_src ! fakesink name=seen sync=true  b.audio_src ! fakesink sync=true",
+        demo("face.mp4"),
+        demo("voice.wav")
+    ));
+    let _stop = Stop(&pipeline);
+    let frames = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = frames.clone();
+    let sink = pipeline.by_name("seen").unwrap().static_pad("sink").unwrap();
+    pipeline.set_state(gst::State::Paused).unwrap();
+    pipeline.state(PATIENCE).0.unwrap();
+    let seek = |flags| {
+        let end = gst::ClockTime::from_mseconds(600);
+        pipeline.seek(1.0, flags, gst::SeekType::Set, gst::ClockTime::ZERO, gst::SeekType::Set, end).unwrap();
+    };
+    let segment = gst::SeekFlags::SEGMENT | gst::SeekFlags::ACCURATE;
+    sink.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    seek(segment | gst::SeekFlags::FLUSH);
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let wanted = [gst::MessageType::SegmentDone, gst::MessageType::Error];
+    for k in 0..LOOPS {
+        let message = bus.timed_pop_filtered(PATIENCE, &wanted).unwrap_or_else(|| panic!("segment {k} does not end"));
+        assert_eq!(message.type_(), gst::MessageType::SegmentDone, "{message:?}");
+        seek(segment);
+    }
+    // Who makes the segments is ahead of who shows them.
+    let start = std::time::Instant::now();
+    while frames.load(std::sync::atomic::Ordering::Relaxed) < 15 * LOOPS {
+        assert!(start.elapsed().as_secs() < 20, "{frames:?} frames in {LOOPS} segments of 15");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(stat(&pipeline.by_name("b").unwrap(), "late"), 0);
+}

@@ -139,6 +139,10 @@ impl AudioFeatures {
                     }
                 }
             }
+            EventView::SegmentDone(_) => {
+                drain();
+                forward(event)
+            }
             EventView::Eos(_) => {
                 drain();
                 self.conclude();

@@ -313,13 +313,21 @@ impl AvatarLoop {
             return;
         };
         let step = clip.order.at(k);
-        let pushed = self.frame(&clip, &step).and_then(|mut buffer| {
-            let frame = buffer.make_mut();
-            frame.set_pts(gst::ClockTime::from_nseconds(step.pts));
-            frame.set_duration(gst::ClockTime::from_nseconds(step.duration));
-            Moment { clip: clip.number, frame: step.frame as u64 }.mark(frame);
-            self.srcpad.push(buffer)
-        });
+        let mut buffer = match self.frame(&clip, &step) {
+            Ok(buffer) => buffer,
+            Err(error) => {
+                let _ = self.srcpad.pause_task();
+                if error != gst::FlowError::Flushing {
+                    self.srcpad.push_event(gst::event::Eos::new());
+                }
+                return;
+            }
+        };
+        let frame = buffer.make_mut();
+        frame.set_pts(gst::ClockTime::from_nseconds(step.pts));
+        frame.set_duration(gst::ClockTime::from_nseconds(step.duration));
+        Moment { clip: clip.number, frame: step.frame as u64 }.mark(frame);
+        let pushed = self.srcpad.push(buffer);
         let Err(error) = pushed else { return };
         gst::debug!(CAT, imp = self, "ends at frame {k}: {error}");
         let _ = self.srcpad.pause_task();
@@ -377,23 +385,29 @@ impl AvatarLoop {
                 // The same start comes again where a pad before this one has been given another offset.
                 if self.state.lock().stream.replace(event.seqnum()) != Some(event.seqnum()) {
                     // Another clip takes over.
-                    let _ = self.srcpad.pause_task();
+                    self.pause();
                     self.state.lock().reset();
                 }
                 forward(event)
             }
             FlushStart(_) => {
                 let done = forward(event);
-                let _ = self.srcpad.pause_task();
+                self.pause();
                 done
             }
             FlushStop(_) => {
-                let _ = self.srcpad.pause_task();
+                self.pause();
                 self.state.lock().reset();
                 forward(event)
             }
             _ => forward(event),
         }
+    }
+
+    /// Waits until the task has come back, which may wait for frames itself.
+    fn pause(&self) {
+        self.state.lock().stop();
+        let _ = self.srcpad.pause_task();
     }
 
     /// What arrives with frames that are decoded again stays here. `false`: it has nothing to do with them.
@@ -406,6 +420,7 @@ impl AvatarLoop {
                 replay.flush(false);
                 replay.begin();
             }
+            FlushStart(_) | FlushStop(_) => return false,
             StreamStart(start) if !own && self.state.lock().stream != Some(start.seqnum()) => return false,
             Segment(segment) => {
                 if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
@@ -540,6 +555,10 @@ impl AvatarLoop {
         if event.type_() == gst::EventType::Seek && self.mode() != LoopMode::None {
             gst::debug!(CAT, imp = self, "an endless picture cannot be sought in");
             return false;
+        }
+        // Its times are the endless picture's: to who decodes the clip again every frame would be late.
+        if event.type_() == gst::EventType::Qos && self.mode() != LoopMode::None {
+            return true;
         }
         gst::Pad::event_default(&self.srcpad, Some(&*self.obj()), event)
     }

@@ -8,7 +8,7 @@ use super::LoopMode;
 use super::store::{Limits, Store, StoreError, plain};
 
 /// Of `max-memory`, for the frames of a clip that is decoded again: decoders and encoders of large pictures need a lot beside.
-const SHARE: u64 = 8;
+const SHARE: u64 = 12;
 
 /// As few frames as that are never enough to hide a seek.
 const FEWEST: usize = 4;
@@ -27,6 +27,7 @@ impl Kept {
     pub fn push(&mut self, buffer: &gst::BufferRef) -> Result<(), StoreError> {
         match self {
             Self::All(store) => store.push(buffer),
+            Self::Ends(ends) if !ends.wants_more() => Ok(()),
             Self::Ends(ends) => {
                 let frame = plain(&ends.info, buffer).ok_or(StoreError::Frame)?;
                 ends.push(frame);
@@ -57,6 +58,10 @@ impl Ends {
     pub fn new(mode: LoopMode, limits: Limits, info: gst_video::VideoInfo) -> Self {
         let most = most_waiting(limits, info.size());
         Self { info, last: mode == LoopMode::Pingpong, most, frames: VecDeque::new() }
+    }
+
+    fn wants_more(&self) -> bool {
+        self.last || self.frames.len() < self.most
     }
 
     fn push(&mut self, frame: gst::Buffer) {

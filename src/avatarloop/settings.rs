@@ -51,7 +51,7 @@ pub fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt64::builder("max-memory")
             .nick("Most memory")
-            .blurb("Bytes of memory for a clip that is repeated; a longer one is decoded again where that disturbs nobody, with an eighth of it, or \
+            .blurb("Bytes of memory for a clip that is repeated; a longer one is decoded again where that disturbs nobody, with a twelfth of it, or \
                  goes to a file in the temporary folder")
             .default_value(default.limits.memory)
             .mutable_ready()

@@ -3,7 +3,7 @@
 
 use gst::prelude::*;
 
-/// Whether what arrives at `sink` may be sought in without anybody else noticing: it is seekable, and what is before `sink` feeds
+/// Whether what arrives at `sink` can be had again, and may be sought in without anybody else noticing: it is seekable, and what is before `sink` feeds
 /// nobody besides. Of a demuxer whose sound is used, too, the sound would start again.
 pub fn can_be_replayed(sink: &gst::Pad) -> bool {
     let mut seeking = gst::query::Seeking::new(gst::Format::Time);
@@ -22,6 +22,14 @@ fn feeds_only(sink: &gst::Pad) -> bool {
         return feeds_only(ghost.upcast_ref());
     }
     let Some(element) = source.parent_element() else { return true };
+    // Who is to make so many buffers and no more makes none after a seek.
+    if element.is::<gst_base::BaseSrc>() && element.property::<i32>("num-buffers") >= 0 {
+        return false;
+    }
+    // Bins in which something ends, too.
+    if element.is::<gst::Bin>() && element.element_flags().contains(gst::ElementFlags::SINK) {
+        return false;
+    }
     let linked = element.src_pads().iter().filter(|pad| pad.is_linked()).count();
     linked <= 1 && element.sink_pads().iter().all(feeds_only)
 }
@@ -35,6 +43,7 @@ mod tests {
         gst::init().unwrap();
         for (text, expected) in [
             ("videotestsrc ! identity ! fakesink name=s", true),
+            ("videotestsrc num-buffers=5 ! identity ! fakesink name=s", false),
             ("videotestsrc ! tee name=t ! fakesink name=s", true),
             ("videotestsrc ! tee name=t ! fakesink name=s t. ! fakesink", false),
             (
@@ -42,6 +51,7 @@ mod tests {
                 false,
             ),
             ("videotestsrc ! ( identity ! identity ) ! fakesink name=s", true),
+            ("( videotestsrc ! tee name=t ! identity name=i t. ! fakesink ) i. ! fakesink name=s", false),
         ] {
             let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
             let pad = pipeline.by_name("s").unwrap().static_pad("sink").unwrap();

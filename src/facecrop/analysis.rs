@@ -74,6 +74,8 @@ pub struct Analysis {
     unmeasured: Duration,
     /// At cuts.
     looks: Looks,
+    /// The next detection is one.
+    at_cut: bool,
 }
 
 impl Analysis {
@@ -105,6 +107,7 @@ impl Analysis {
             faceless: 0,
             unmeasured: Duration::ZERO,
             looks: Looks::default(),
+            at_cut: false,
         }
     }
 
@@ -195,6 +198,7 @@ impl Analysis {
         self.looks.frame();
         if self.cuts.is_cut(frame) && (self.looks.are_left() || self.tracker.is_following()) {
             self.begin_scene();
+            self.at_cut = true;
         }
         let region = config.region.map(|r| Placement::from_seeta(&square(&r), 0.0));
         let choice = Choice {
@@ -229,8 +233,11 @@ impl Analysis {
                 self.faceless = 0;
             } else {
                 self.faceless = self.faceless.saturating_add(1);
-                self.looks.found_nothing();
+                if self.at_cut {
+                    self.looks.found_nothing();
+                }
             }
+            self.at_cut = false;
             self.countdown = self.interval(config);
         }
         self.countdown = self.countdown.saturating_sub(1);

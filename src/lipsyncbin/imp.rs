@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use parking_lot::Mutex;
 
 use super::drain::Drain;
 use super::pace::Pace;
@@ -108,6 +109,7 @@ impl LipsyncBin {
         take_any(&heard);
         hold_a_second(&heard);
         ask_nobody_for_memory(&self.audio_sink);
+        seek_once(&self.audio_sink);
         drop_unwanted(&leaving, &self.audio_src);
         let drains = [Drain::of(&leaving), Drain::of(&heard)];
         let ends = [self.video_src.downgrade(), self.audio_src.downgrade()];
@@ -184,6 +186,22 @@ fn ask_nobody_for_memory(pad: &gst::GhostPad) {
             Some(gst::QueryType::Allocation) => gst::PadProbeReturn::Drop,
             _ => gst::PadProbeReturn::Ok,
         }
+    });
+}
+
+/// A seek that the application makes comes from the picture's end and from the sound's. One that flushes does no harm twice; of one
+/// that does not, the sound would play the segment twice.
+fn seek_once(pad: &gst::GhostPad) {
+    let last = Mutex::new(None);
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &info.data
+            && let gst::EventView::Seek(seek) = event.view()
+            && last.lock().replace(event.seqnum()) == Some(event.seqnum())
+            && !seek.get().1.contains(gst::SeekFlags::FLUSH)
+        {
+            return gst::PadProbeReturn::Handled;
+        }
+        gst::PadProbeReturn::Ok
     });
 }
 

@@ -154,7 +154,8 @@ impl Pace {
         }
         let time = |bytes: usize| gst::ClockTime::SECOND.mul_div_floor((bytes / frame) as u64, rate);
         // One whose times are not those of its samples keeps both.
-        if buffer.duration().zip(time(buffer.size())).is_none_or(|(said, held)| said.absdiff(held) > TRUE) {
+        let held = time(buffer.size());
+        if buffer.duration().is_some_and(|said| held.is_none_or(|held| said.absdiff(held) > TRUE)) {
             return Vec::new();
         }
         // All of one length, so that none is a few samples only.

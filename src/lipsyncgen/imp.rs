@@ -32,7 +32,7 @@ use crate::runtime::Cancel;
 const BATCH: usize = 8;
 
 /// Bytes of frames in such a run: large pictures gain nothing by waiting for each other.
-const BATCH_BYTES: usize = 48 << 20;
+const BATCH_BYTES: usize = 32 << 20;
 
 /// Held frames and look-ahead together stay below this, so that the sound waiting beside them fits a default queue (1 s).
 const MAX_HELD: gst::ClockTime = gst::ClockTime::from_mseconds(800);
@@ -124,7 +124,7 @@ impl LipsyncGen {
     }
 
     /// Sends `caps` or a segment on, behind the frames that came before it.
-    fn follow(&self, item: Item) {
+    pub(super) fn follow(&self, item: Item) {
         {
             let mut state = self.state.lock();
             if !state.items.is_empty() {
@@ -135,6 +135,7 @@ impl LipsyncGen {
         match item {
             Item::Caps(caps) => self.obj().set_src_caps(&caps),
             Item::Segment(segment) => self.obj().update_segment(&segment),
+            Item::SegmentDone(event) => _ = self.obj().src_pad().push_event(event),
             Item::Frame(_) => {}
         }
     }
@@ -152,7 +153,7 @@ impl LipsyncGen {
     }
 
     /// Frames that waited for rows may go now: has the aggregator look again, which an event in its queue does.
-    fn wake(&self, pad: &gst_base::AggregatorPad) {
+    pub(super) fn wake(&self, pad: &gst_base::AggregatorPad) {
         // Refused where everything is being flushed, which wakes it too.
         let _ =
             self.parent_sink_event_pre_queue(pad, gst::event::CustomDownstream::new(gst::Structure::new_empty(WAKE)));
@@ -243,12 +244,16 @@ impl LipsyncGen {
     /// Live, frames enter when their time has come.
     fn hold_early_frames(&self) {
         let element = self.obj().downgrade();
-        self.video.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            if let (Some(element), Some(buffer)) = (element.upgrade(), info.buffer())
+        self.video.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            // The pad's own segment, which is that of this buffer: the aggregator's may still be the one before.
+            let segment = pad.sticky_event::<gst::event::Segment>(0);
+            let segment = segment.as_ref().and_then(|s| s.segment().downcast_ref::<gst::ClockTime>());
+            if let (Some(element), Some(buffer), Some(segment)) = (element.upgrade(), info.buffer(), segment)
+                && segment.rate() > 0.0
                 && element.latency().is_some()
-                && let Some(time) = element.imp().time_of(buffer).and_then(|time| u64::try_from(time).ok())
+                && let Some(time) = segment.to_running_time(buffer.pts())
             {
-                element.imp().arrival.wait(&element, gst::ClockTime::from_nseconds(time));
+                element.imp().arrival.wait(&element, time);
             }
             gst::PadProbeReturn::Ok
         });
@@ -379,6 +384,7 @@ impl ElementImpl for LipsyncGen {
                 return None;
             }
             let pad = gst::PadBuilder::<gst_base::AggregatorPad>::from_template(template).name("features").build();
+            self.wake_by_rows(&pad);
             features.insert(pad).clone().upcast::<gst::Pad>()
         };
         {
@@ -508,7 +514,13 @@ impl AggregatorImpl for LipsyncGen {
                 self.follow(Item::Caps(caps.caps_owned()));
             }
             EventView::Caps(caps) if !self.features_caps(caps.caps()) => return false,
-            EventView::Segment(segment) if is_video => self.follow(Item::Segment(segment.segment().clone())),
+            EventView::Segment(segment) => {
+                self.segment_begins(pad);
+                if is_video {
+                    self.follow(Item::Segment(segment.segment().clone()));
+                }
+            }
+            EventView::SegmentDone(_) => return self.segment_done(pad, event),
             EventView::FlushStart(_) if is_video => {
                 self.cancel.flush_start();
                 self.arrival.flush(true);
@@ -530,7 +542,10 @@ impl AggregatorImpl for LipsyncGen {
                 self.wake(pad);
                 return true;
             }
-            EventView::CustomDownstream(_) if event.has_name(WAKE) => return true,
+            EventView::CustomDownstream(_) if event.has_name(WAKE) => {
+                self.end_segment();
+                return true;
+            }
             _ => {}
         }
         self.parent_sink_event(pad, event)

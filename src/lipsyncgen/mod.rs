@@ -22,6 +22,7 @@ mod mouth_inside;
 mod output;
 mod queries;
 mod rest;
+mod segments;
 mod settings;
 mod state;
 mod stats;

@@ -97,6 +97,7 @@ impl LipsyncGen {
             match item {
                 Item::Caps(caps) => self.obj().set_src_caps(&caps),
                 Item::Segment(segment) => self.obj().update_segment(&segment),
+                Item::SegmentDone(event) => _ = self.obj().src_pad().push_event(event),
                 Item::Frame(frame) => {
                     let (plan, voice) = plans.next().unwrap_or((Plan::Untouched, None));
                     self.tell_speech(voice, frame.time);

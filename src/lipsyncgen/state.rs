@@ -9,6 +9,7 @@ use super::hush::Hush;
 use super::memory::Memory;
 use super::mouth::Mouth;
 use super::rest::Rest;
+use super::segments::Segments;
 use super::stats::Levels;
 use super::summary::Summary;
 use super::window::RowStore;
@@ -31,6 +32,7 @@ pub enum Item {
     Frame(Frame),
     Caps(gst::Caps),
     Segment(gst::Segment),
+    SegmentDone(gst::Event),
 }
 
 /// How fast the sound is played, 1 = as it was recorded; more than 0.
@@ -96,6 +98,7 @@ pub struct State {
     /// `lipsync-interrupt` came, the sound that follows it did not yet.
     pub interrupted: bool,
     pub hush: Hush,
+    pub segments: Segments,
 }
 
 impl State {
@@ -105,6 +108,7 @@ impl State {
         self.mouth = Mouth::default();
         self.rest = Rest::default();
         self.hush = Hush::default();
+        self.segments = Segments::default();
         self.references.clear();
         self.begun = false;
     }

@@ -49,6 +49,11 @@ struct State {
     /// Running time of the first buffer, and frames since.
     start: Option<gst::ClockTime>,
     frames: u64,
+    /// Where the last buffer ends, and up to where what has been made is not to be heard.
+    end: Option<gst::ClockTime>,
+    cleared: Option<gst::ClockTime>,
+    /// The next buffer does not go on from the last.
+    discont: bool,
     flushing: bool,
     stopped: bool,
 }
@@ -188,12 +193,30 @@ impl VoiceSource {
 
     /// Drops what has not been said, here and in what follows.
     pub fn clear(&self) {
-        let event = self.state.lock().queue.as_mut().and_then(Queue::clear);
+        let event = {
+            let mut state = self.state.lock();
+            // One buffer waits for its time outside of here.
+            state.cleared = state.end;
+            state.queue.as_mut().and_then(Queue::clear)
+        };
         self.room.notify_all();
         if let Some(src) = self.obj().static_pad("src") {
             src.push_event(gst::event::CustomDownstreamOob::new(gst::Structure::new_empty("lipsync-interrupt")));
         }
         self.post(event);
+    }
+
+    /// Silences what was made before `clear` and leaves after it.
+    fn hush(&self, buffer: &mut gst::Buffer) {
+        let cleared = self.state.lock().cleared;
+        if cleared.zip(buffer.pts()).is_none_or(|(cleared, pts)| pts >= cleared) {
+            return;
+        }
+        let inner = buffer.make_mut();
+        if let Ok(mut map) = inner.map_writable() {
+            map.fill(0);
+        }
+        inner.set_flags(gst::BufferFlags::GAP);
     }
 
     fn post(&self, event: Option<Event>) {
@@ -257,7 +280,9 @@ impl ObjectImpl for VoiceSource {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let mut settings = self.settings.lock();
         // GObject has checked the types, and sets only what `properties` lists.
-        let time = gst::ClockTime::from_nseconds(value.get().expect("type checked upstream"));
+        // -1 is as long as can be.
+        let time: u64 = value.get().expect("type checked upstream");
+        let time = gst::ClockTime::from_nseconds(time.min(i64::MAX as u64));
         match pspec.name() {
             "delay" => settings.delay = time,
             _ => settings.max_time = time,
@@ -279,6 +304,15 @@ impl ObjectImpl for VoiceSource {
         element.set_live(true);
         element.set_format(gst::Format::Time);
         element.add_pad(&self.sinkpad).expect("a new element has no pad of that name");
+        let weak = element.downgrade();
+        if let Some(src) = element.static_pad("src") {
+            src.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+                if let (Some(element), Some(buffer)) = (weak.upgrade(), info.buffer_mut()) {
+                    element.imp().hush(buffer);
+                }
+                gst::PadProbeReturn::Ok
+            });
+        }
     }
 }
 
@@ -317,6 +351,11 @@ impl ElementImpl for VoiceSource {
                 self.state.lock().stopped = true;
                 self.room.notify_all();
             }
+            gst::StateChange::PlayingToPaused => {
+                // The clock stops somewhere within a buffer.
+                let mut state = self.state.lock();
+                (state.start, state.frames, state.discont) = (None, 0, state.start.is_some());
+            }
             _ => {}
         }
         self.parent_change_state(transition)
@@ -347,13 +386,15 @@ impl PushSrcImpl for VoiceSource {
         let now = self.obj().current_running_time();
         let (rate, frames) = (u64::from(info.rate()), (info.rate() / BUFFERS) as usize);
         let mut samples = vec![0.0; frames * info.channels() as usize];
-        let (filled, start, end) = {
+        let (filled, start, end, discont) = {
             let mut state = self.state.lock();
             let begins = *state.start.get_or_insert(now.unwrap_or_default());
             let time = |frames: u64| begins + gst::ClockTime::SECOND.mul_div_floor(frames, rate).unwrap_or_default();
             let (start, end) = (time(state.frames), time(state.frames + frames as u64));
             state.frames += frames as u64;
-            (state.queue.as_mut().map(|queue| queue.fill(&mut samples)).unwrap_or_default(), start, end)
+            state.end = Some(end);
+            let discont = std::mem::take(&mut state.discont);
+            (state.queue.as_mut().map(|queue| queue.fill(&mut samples)).unwrap_or_default(), start, end, discont)
         };
         self.room.notify_all();
         self.post(filled.event);
@@ -364,6 +405,9 @@ impl PushSrcImpl for VoiceSource {
         inner.set_duration(end - start);
         if filled.voice == 0 {
             inner.set_flags(gst::BufferFlags::GAP);
+        }
+        if discont {
+            inner.set_flags(gst::BufferFlags::DISCONT);
         }
         Ok(CreateSuccess::NewBuffer(buffer))
     }
