@@ -369,6 +369,32 @@ fn an_interruption_empties_the_queues() {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
+/// A muxer that waits for sound holds the picture up, and with it what an interruption has dropped: new sound goes past that.
+#[test]
+fn an_interruption_does_not_starve_a_muxer() {
+    let pipeline = launch(
+        "videotestsrc num-buffers=100 ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! identity name=late ! b.video_sink \
+         audiotestsrc num-buffers=400 samplesperbuffer=441 ! audio/x-raw,rate=44100,channels=1 ! queue max-size-buffers=1 ! b.audio_sink \
+         lipsyncbin name=b b.video_src ! queue max-size-buffers=1 ! mux. b.audio_src ! queue ! mux. matroskamux name=mux ! fakesink",
+    );
+    let find = |name: &str| pipeline.by_name(name).unwrap();
+    // The picture begins after all that the queues hold.
+    find("late").static_pad("src").unwrap().set_offset(1_600_000_000);
+    let _stop = Stop(&pipeline);
+    pipeline.set_state(gst::State::Paused).unwrap();
+    let heard = find("b").downcast::<gst::Bin>().unwrap().by_name("heard").unwrap();
+    // Until everything that can hold sound does.
+    let mut level = (0, 0);
+    while level.0 == 0 || level.0 != level.1 {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        level = (heard.property::<u64>("current-level-time"), level.0);
+    }
+    find("b").emit_by_name::<()>("interrupt", &[]);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    find("b").emit_by_name::<()>("interrupt", &[]);
+    finish(&pipeline);
+}
+
 /// Live, what has not been heard yet has not left either: no queue behind the bin goes on speaking.
 #[test]
 fn an_interruption_is_heard_behind_a_queue_too() {

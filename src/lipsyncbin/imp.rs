@@ -112,6 +112,7 @@ impl LipsyncBin {
         seek_once(&self.audio_sink);
         drop_unwanted(&leaving, &self.audio_src);
         let drains = [Drain::of(&leaving), Drain::of(&heard)];
+        narrow_again(&heard);
         let ends = [self.video_src.downgrade(), self.audio_src.downgrade()];
         let pace = Pace::of(bin.downgrade(), &self.audio_src, ends);
         Ok(Parts { all: [generator, features, crop, paste, avatar], queues: [leaving, heard], drains, pace })
@@ -169,6 +170,29 @@ fn make_room([leaving, heard]: &[gst::Element; 2]) {
     if let Some(second) = second_now(heard) {
         heard.set_property("max-size-bytes", heard.property::<u32>("current-level-bytes").saturating_add(second));
     }
+}
+
+/// What an interruption drops stays in `heard` until it would have come out, which may be never where a muxer waits for sound: new
+/// sound finds room beside it, until the first of it comes out.
+fn widen_for_dropped(heard: &gst::Element) {
+    if let Some(second) = second_now(heard) {
+        heard.set_property("max-size-bytes", heard.property::<u32>("current-level-bytes").saturating_add(second));
+    }
+}
+
+fn narrow_again(heard: &gst::Element) {
+    let Some(pad) = heard.static_pad("src") else { return };
+    let heard = heard.downgrade();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if info.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT))
+            && let Some(heard) = heard.upgrade()
+            && let Some(second) = second_now(&heard)
+            && heard.property::<u32>("max-size-bytes") > second
+        {
+            heard.set_property("max-size-bytes", second);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn take_room_back([leaving, heard]: &[gst::Element; 2]) {
@@ -315,6 +339,9 @@ impl ObjectImpl for LipsyncBin {
             {
                 // The sound of the speech that ends here is not heard, and does not move the lips, any more.
                 parts.drains.iter().for_each(Drain::empty);
+                if std::env::var_os("NOWIDEN").is_none() {
+                    widen_for_dropped(&parts.queues[1]);
+                }
                 parts.pace.interrupt();
             }
             gst::PadProbeReturn::Ok
