@@ -118,6 +118,7 @@ look "$work/video"
 # The sound is made plain: it begins at once, holes in it are silence, its samples are integers, which are never NaN or infinite.
 # Holes are filled by another ffmpeg than decodes: where a file's sample rate changes, ffmpeg's filters begin anew, and would fill all
 # that was before.
+shorter 0 "$(seconds_of "$work/audio" a:0)" || fail "$audio: the sound in it has no length"
 bits=s32
 case $(ffprobe -v quiet -select_streams a:0 -show_entries stream=sample_fmt -of csv=p=0 "$work/audio") in
     u8* | s16*) bits=s16 ;;
