@@ -41,6 +41,7 @@ pub mod geometry;
 mod lipsyncbin;
 mod lipsyncgen;
 mod lipsyncvoice;
+mod messages;
 pub mod model;
 mod moment;
 pub mod pixels;

@@ -13,6 +13,7 @@ use crate::avatarloop::{self, AvatarLoop, LoopMode};
 use crate::facecrop::{self, FaceCrop};
 use crate::facepaste::{self, FacePaste};
 use crate::lipsyncgen::{self, LipsyncGen};
+use crate::messages;
 use crate::pixels;
 
 /// What an application sends to interrupt a speech.
@@ -415,16 +416,8 @@ impl ElementImpl for LipsyncBin {
 }
 
 impl BinImpl for LipsyncBin {
-    /// What the elements tell of the faces and the sound is the bin's own news: who uses it knows no other name.
     fn handle_message(&self, message: gst::Message) {
-        let own = match message.view() {
-            gst::MessageView::Element(told) => told.structure().filter(|s| s.name() == "application/x-lipsync-event"),
-            _ => None,
-        };
-        let own = own.map(|structure| {
-            gst::message::Element::builder(structure.to_owned()).src(&*self.obj()).seqnum(message.seqnum()).build()
-        });
-        self.parent_handle_message(own.unwrap_or(message));
+        self.parent_handle_message(messages::of_bin(&*self.obj(), message));
     }
 }
 

@@ -224,8 +224,8 @@ impl LipsyncGen {
         now.nseconds() as i64 >= time.saturating_add_unsigned(latency.nseconds())
     }
 
-    /// Says where nobody spoke, refuses from here on what still comes, and lets those go who wait for room in a pad: since GStreamer 1.24 the aggregator leaves
-    /// them there, and with them whatever the same thread feeds.
+    /// Says where nobody spoke, refuses from here on what still comes, and lets those go who wait for room in a pad: since GStreamer
+    /// 1.24 the aggregator leaves them there, and with them whatever the same thread feeds.
     fn end(&self) {
         let text = {
             let mut state = self.state.lock();

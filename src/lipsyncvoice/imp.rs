@@ -7,6 +7,7 @@ use gst::subclass::prelude::*;
 
 use super::VoiceSource;
 use super::source::properties;
+use crate::messages;
 
 pub struct LipsyncVoice {
     sink: gst::GhostPad,
@@ -146,15 +147,7 @@ impl ElementImpl for LipsyncVoice {
 }
 
 impl BinImpl for LipsyncVoice {
-    /// What the source tells is the element's own news, and the end of a speech is not the end of the sound.
     fn handle_message(&self, message: gst::Message) {
-        let own = match message.view() {
-            gst::MessageView::Element(told) => told.structure().filter(|s| s.name() == "application/x-lipsync-event"),
-            _ => None,
-        };
-        let own = own.map(|structure| {
-            gst::message::Element::builder(structure.to_owned()).src(&*self.obj()).seqnum(message.seqnum()).build()
-        });
-        self.parent_handle_message(own.unwrap_or(message));
+        self.parent_handle_message(messages::of_bin(&*self.obj(), message));
     }
 }
