@@ -481,7 +481,6 @@ fn a_pipeline_in_text_shifts_the_picture() {
 
 /// An application that loops a clip without a hole: at the end of each segment it seeks to the next, without a flush.
 #[test]
-#[ignore = "segments of half a second stand still now and then; those of two seconds do not"]
 fn segments_may_follow_each_other() {
     const LOOPS: usize = 6;
     let pipeline = launch(&format!(
@@ -514,7 +513,7 @@ fn segments_may_follow_each_other() {
         assert_eq!(message.type_(), gst::MessageType::SegmentDone, "{message:?}");
         seek(segment);
     }
-    // Who makes the segments is ahead of who shows them.
+    // Who makes the segments is ahead of who shows them. A SEGMENT_DONE told twice would have cost one its frames.
     let start = std::time::Instant::now();
     while frames.load(std::sync::atomic::Ordering::Relaxed) < 15 * LOOPS {
         assert!(start.elapsed().as_secs() < 20, "{frames:?} frames in {LOOPS} segments of 15");

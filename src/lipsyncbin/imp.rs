@@ -59,9 +59,31 @@ pub struct LipsyncBin {
     audio_src: gst::GhostPad,
     /// What is missing where they could not be made.
     parts: OnceLock<Result<Parts, glib::BoolError>>,
+    /// The last seek that was done.
+    sought: Mutex<Option<gst::Seqnum>>,
 }
 
 impl LipsyncBin {
+    /// An application's seek comes from every sink, so from both ends, and each leads to the sound's source: done twice, a segment's
+    /// sound would play twice, or its SEGMENT_DONE be told twice. The first one seeks picture and sound, whichever end it came from.
+    fn src_event(&self, end: &gst::GhostPad, event: gst::Event) -> bool {
+        let forward = |end: &gst::GhostPad, event| gst::Pad::event_default(end, Some(&*self.obj()), event);
+        if event.type_() != gst::EventType::Seek {
+            return forward(end, event);
+        }
+        let seqnum = Some(event.seqnum());
+        if *self.sought.lock() == seqnum {
+            return true;
+        }
+        // Beside a picture that cannot be sought in, the sound's end seeks the sound alone.
+        let sought =
+            forward(&self.video_src, event.clone()) || *end == self.audio_src && forward(&self.audio_src, event);
+        if sought {
+            *self.sought.lock() = seqnum;
+        }
+        sought
+    }
+
     fn parts(&self) -> Option<&Parts> {
         self.parts.get()?.as_ref().ok()
     }
@@ -110,7 +132,6 @@ impl LipsyncBin {
         take_any(&heard);
         hold_a_second(&heard);
         ask_nobody_for_memory(&self.audio_sink);
-        seek_once(&self.audio_sink);
         drop_unwanted(&leaving, &self.audio_src);
         let drains = [Drain::of(&leaving), Drain::of(&heard)];
         narrow_again(&heard);
@@ -214,22 +235,6 @@ fn ask_nobody_for_memory(pad: &gst::GhostPad) {
     });
 }
 
-/// A seek that the application makes comes from the picture's end and from the sound's. One that flushes does no harm twice; of one
-/// that does not, the sound would play the segment twice.
-fn seek_once(pad: &gst::GhostPad) {
-    let last = Mutex::new(None);
-    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
-        if let Some(gst::PadProbeData::Event(event)) = &info.data
-            && let gst::EventView::Seek(seek) = event.view()
-            && last.lock().replace(event.seqnum()) == Some(event.seqnum())
-            && !seek.get().1.contains(gst::SeekFlags::FLUSH)
-        {
-            return gst::PadProbeReturn::Handled;
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
 /// Nobody needs to take the sound: what comes out of `queue` while `end` is not linked is thrown away.
 fn drop_unwanted(queue: &gst::Element, end: &gst::GhostPad) {
     let Some(pad) = queue.static_pad("src") else { return };
@@ -249,16 +254,23 @@ impl ObjectSubclass for LipsyncBin {
 
     fn with_class(class: &Self::Class) -> Self {
         // The templates are those this class registers below.
-        let ghost = |name: &str| {
-            let template = class.pad_template(name).expect("the template is registered");
-            gst::GhostPad::builder_from_template(&template).name(name).build()
+        let template = |name: &str| class.pad_template(name).expect("the template is registered");
+        let ghost = |name: &str| gst::GhostPad::builder_from_template(&template(name)).name(name).build();
+        let end = |name: &str| {
+            gst::GhostPad::builder_from_template(&template(name))
+                .name(name)
+                .event_function(|end, bin, event| {
+                    Self::catch_panic_pad_function(bin, || false, |bin| bin.src_event(end, event))
+                })
+                .build()
         };
         Self {
             video_sink: ghost("video_sink"),
             audio_sink: ghost("audio_sink"),
-            video_src: ghost("video_src"),
-            audio_src: ghost("audio_src"),
+            video_src: end("video_src"),
+            audio_src: end("audio_src"),
             parts: OnceLock::new(),
+            sought: Mutex::default(),
         }
     }
 }

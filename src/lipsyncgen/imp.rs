@@ -190,7 +190,7 @@ impl LipsyncGen {
         let video_ended = self.video.is_eos();
         let count = if ready >= batch {
             batch
-        } else if video_ended && ready == held {
+        } else if (video_ended || self.state.lock().segments.picture) && ready == held {
             held
         } else if timeout {
             ready.max(1).min(held)
@@ -212,6 +212,7 @@ impl LipsyncGen {
         if video_ended && held == 0 {
             return Err(gst::FlowError::Eos);
         }
+        self.leave_segments(&loaded, held);
         Err(gst_base::AGGREGATOR_FLOW_NEED_DATA)
     }
 
@@ -384,7 +385,6 @@ impl ElementImpl for LipsyncGen {
                 return None;
             }
             let pad = gst::PadBuilder::<gst_base::AggregatorPad>::from_template(template).name("features").build();
-            self.wake_by_rows(&pad);
             features.insert(pad).clone().upcast::<gst::Pad>()
         };
         {
@@ -465,7 +465,8 @@ impl AggregatorImpl for LipsyncGen {
             let state = self.state.lock();
             (state.frames().next().map(|frame| frame.time), state.front_taken)
         };
-        let oldest = waiting.or_else(|| Some(self.time_of(&*self.video.peek_buffer()?)));
+        let coming = || self.video.peek_buffer().filter(|_| !self.state.lock().segments.picture);
+        let oldest = waiting.or_else(|| Some(self.time_of(&*coming()?)));
         let ready = |time| {
             let (loaded, av_offset) = (self.loaded(), self.settings.lock().av_offset);
             loaded.is_some_and(|loaded| self.state.lock().is_ready(time, &loaded.windows, av_offset))
@@ -514,13 +515,14 @@ impl AggregatorImpl for LipsyncGen {
                 self.follow(Item::Caps(caps.caps_owned()));
             }
             EventView::Caps(caps) if !self.features_caps(caps.caps()) => return false,
-            EventView::Segment(segment) => {
-                self.segment_begins(pad);
+            EventView::Segment(segment) if is_video => self.follow(Item::Segment(segment.segment().clone())),
+            EventView::SegmentDone(_) => {
                 if is_video {
-                    self.follow(Item::Segment(segment.segment().clone()));
+                    self.follow(Item::SegmentDone(event));
                 }
+                return true;
             }
-            EventView::SegmentDone(_) => return self.segment_done(pad, event),
+            EventView::Gap(_) => self.see_end(pad, &event),
             EventView::FlushStart(_) if is_video => {
                 self.cancel.flush_start();
                 self.arrival.flush(true);
@@ -532,7 +534,7 @@ impl AggregatorImpl for LipsyncGen {
             }
             EventView::FlushStop(_) => {
                 let mut state = self.state.lock();
-                state.front_taken = false;
+                (state.front_taken, state.segments.sound) = (false, false);
                 if let Some(rows) = &mut state.rows {
                     rows.clear();
                 }
@@ -542,13 +544,21 @@ impl AggregatorImpl for LipsyncGen {
                 self.wake(pad);
                 return true;
             }
-            EventView::CustomDownstream(_) if event.has_name(WAKE) => {
-                self.end_segment();
-                return true;
-            }
+            EventView::CustomDownstream(_) if event.has_name(WAKE) => return true,
             _ => {}
         }
         self.parent_sink_event(pad, event)
+    }
+
+    fn sink_event_pre_queue(
+        &self,
+        pad: &gst_base::AggregatorPad,
+        event: gst::Event,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if event.type_() == gst::EventType::SegmentDone {
+            self.mark_end(pad);
+        }
+        self.parent_sink_event_pre_queue(pad, event)
     }
 
     fn sink_query_pre_queue(&self, pad: &gst_base::AggregatorPad, query: &mut gst::QueryRef) -> bool {

@@ -20,8 +20,11 @@ const SPARE: usize = 3;
 impl LipsyncGen {
     /// Takes one frame from the video pad where there is room for it.
     pub(super) fn take_frame(&self, capacity: usize) {
-        if self.state.lock().frames().count() >= capacity {
-            return;
+        {
+            let state = self.state.lock();
+            if state.segments.picture || state.frames().count() >= capacity {
+                return;
+            }
         }
         let Some(buffer) = self.video.pop_buffer() else { return };
         if buffer.size() == 0 && buffer.flags().contains(gst::BufferFlags::GAP) {
@@ -73,7 +76,7 @@ impl LipsyncGen {
             return;
         };
         if self.backwards(&pad) {
-            while pad.drop_buffer() {}
+            while !self.state.lock().segments.sound && pad.drop_buffer() {}
             return;
         }
         loop {
@@ -82,9 +85,9 @@ impl LipsyncGen {
                 // The latest of them: times may step back, at the seam of a loop for example.
                 let latest =
                     state.frames().take(batch).filter_map(|f| f.time).max().map(|t| state.rate.in_sound(t - av_offset));
-                let interrupted = state.interrupted;
+                let (interrupted, over) = (state.interrupted, state.segments.sound);
                 let Some(rows) = &mut state.rows else { return };
-                if pad.is_eos() {
+                if pad.is_eos() || over {
                     rows.end();
                     return;
                 }
@@ -106,7 +109,7 @@ impl LipsyncGen {
     /// Live and without a frame: when the rows at the front of the pad should be out of the way.
     pub(super) fn rows_due(&self) -> Option<gst::ClockTime> {
         let pad = self.features.lock().clone()?;
-        let buffer = pad.peek_buffer()?;
+        let buffer = pad.peek_buffer().filter(|_| !self.state.lock().segments.sound)?;
         let end = buffer.pts()?.saturating_add(buffer.duration().unwrap_or_default());
         pad.segment().downcast::<gst::ClockTime>().ok()?.to_running_time(end)
     }
@@ -118,7 +121,13 @@ impl LipsyncGen {
         else {
             return;
         };
-        let taken = std::mem::take(&mut self.state.lock().front_taken);
+        let taken = {
+            let mut state = self.state.lock();
+            if state.segments.sound {
+                return;
+            }
+            std::mem::take(&mut state.front_taken)
+        };
         if !taken {
             self.take_rows(&pad, &buffer, loaded);
         }

@@ -2,94 +2,76 @@
 //! The end of a segment that is not the end of the stream (SEGMENT_DONE), as applications have it that loop a clip without a hole: the
 //! frames that are held get their last rows and leave, then the event follows them.
 //!
-//! The aggregator calls only while there is something on all pads, and at the picture's nothing comes until the application has
-//! sought. So everything here happens in the handlers of events, which run in the same thread, and rows that arrive wake that.
+//! The aggregator calls only while there is something on all pads, and behind a SEGMENT_DONE nothing comes until the application has
+//! sought. So a GAP goes before the event, of which the aggregator makes an empty buffer: it stays at the front of the pad until the
+//! other pad's segment is over too, and neither side gets ahead of the other by a segment.
 
-use gst::glib::translate::{IntoGlibPtr, ToGlibPtr, from_glib};
 use gst::prelude::*;
-use gst::subclass::prelude::*;
 use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
 
 use super::CAT;
 use super::imp::LipsyncGen;
-use super::state::Item;
+use super::loaded::Loaded;
 
+/// The GAP that stands for the end of a segment.
+const END: &str = "lipsync-segment-end";
+
+/// Where the end of a segment is at the front of a pad.
 #[derive(Default)]
 pub struct Segments {
-    /// The picture's is over, and no other has come.
-    picture: bool,
-    /// So is the sound's.
-    sound: bool,
+    pub picture: bool,
+    pub sound: bool,
+}
+
+/// A SEGMENT_DONE comes only where the segment was asked for as such.
+fn has_an_end(pad: &gst_base::AggregatorPad) -> bool {
+    pad.segment().flags().contains(gst::SegmentFlags::SEGMENT) && !pad.is_eos()
 }
 
 impl LipsyncGen {
-    /// A SEGMENT_DONE has come to a pad. The picture's goes on behind the frames that are held.
-    pub(super) fn segment_done(&self, pad: &gst_base::AggregatorPad, event: gst::Event) -> bool {
-        gst::debug!(CAT, obj = pad, "the segment is over; {}", self.levels());
-        if *pad == self.video {
-            self.state.lock().segments.picture = true;
-            self.follow(Item::SegmentDone(event));
-        } else {
-            let mut state = self.state.lock();
-            state.segments.sound = true;
-            if let Some(rows) = &mut state.rows {
-                rows.end();
-            }
-        }
-        self.end_segment();
-        true
+    /// Puts the end before a SEGMENT_DONE, on its way into the pad.
+    pub(super) fn mark_end(&self, pad: &gst_base::AggregatorPad) {
+        let segment = pad.sticky_event::<gst::event::Segment>(0);
+        let Some(start) = segment.and_then(|s| s.segment().downcast_ref::<gst::ClockTime>()?.start()) else { return };
+        // A time that cannot be outside the segment, where the aggregator would drop it.
+        let end = gst::event::Gap::builder(start).other_field(END, true).build();
+        // Refused where the pad is being flushed, and the end with all else.
+        let _ = self.parent_sink_event_pre_queue(pad, end);
     }
 
-    /// Another segment has begun at a pad.
-    pub(super) fn segment_begins(&self, pad: &gst_base::AggregatorPad) {
-        let segments = &mut self.state.lock().segments;
-        *(if *pad == self.video { &mut segments.picture } else { &mut segments.sound }) = false;
-    }
-
-    /// Where the picture's segment is over, sends on the frames whose rows are there, and lets rows go that none wants: behind them
-    /// is the end of the sound's.
-    pub(super) fn end_segment(&self) {
-        let Some(loaded) = self.loaded() else { return };
-        if !self.state.lock().segments.picture {
+    /// The aggregator makes a buffer of this GAP: is it an end?
+    pub(super) fn see_end(&self, pad: &gst_base::AggregatorPad, gap: &gst::EventRef) {
+        if !gap.structure().is_some_and(|structure| structure.has_field(END)) {
             return;
         }
-        let settings = self.settings.lock().clone();
-        let held = self.state.lock().frames().count();
-        self.take_features(&loaded, settings.av_offset, held);
-        let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
-        if ready > 0 {
-            let items = self.take_items(ready);
-            if let Err(error) = self.process(&settings, &loaded, items, self.obj().latency(), false) {
-                gst::debug!(CAT, imp = self, "the segment's last frames did not leave: {error}");
-            }
-        }
-        let features = self.features.lock().clone().filter(|_| ready == held);
-        while features.as_ref().is_some_and(|pad| pad.has_buffer() && !self.state.lock().segments.sound) {
-            self.let_rows_go(&loaded);
-        }
+        gst::debug!(CAT, obj = pad, "the segment is over; {}", self.levels());
+        let segments = &mut self.state.lock().segments;
+        *(if *pad == self.video { &mut segments.picture } else { &mut segments.sound }) = true;
     }
 
-    /// Has rows wake the aggregator's thread where the picture's segment is over.
-    pub(super) fn wake_by_rows(&self, pad: &gst_base::AggregatorPad) {
-        let pad: &gst::Pad = pad.upcast_ref();
-        let own: *mut gst::ffi::GstPad = pad.to_glib_none().0;
-        // SAFETY: the pad is alive, and GstAggregatorPad sets the function when it is made, for good.
-        let Some(chain) = (unsafe { (*own).chainfunc }) else { return };
-        let element = self.obj().downgrade();
-        // SAFETY: nothing flows into a pad that nobody has seen yet.
-        unsafe {
-            pad.set_chain_function(move |pad, parent, buffer| {
-                let own: *mut gst::ffi::GstPad = pad.to_glib_none().0;
-                let parent = parent.map_or(std::ptr::null_mut(), |parent| parent.to_glib_none().0);
-                // SAFETY: what GStreamer calls the function with, and the buffer is given away.
-                let flow: gst::FlowReturn = from_glib(chain(own, parent, buffer.into_glib_ptr()));
-                if let Some(element) = element.upgrade()
-                    && element.imp().state.lock().segments.picture
-                {
-                    element.imp().wake(&element.imp().video);
-                }
-                flow.into_result()
-            });
+    /// Goes on behind the ends that are at the front of the pads, where `held` frames still wait for rows.
+    pub(super) fn leave_segments(&self, loaded: &Loaded, held: usize) {
+        let ends = |state: &Segments| (state.picture, state.sound);
+        let (picture, sound) = ends(&self.state.lock().segments);
+        if !picture && !sound || picture && held > 0 {
+            return;
+        }
+        let features = self.features.lock().clone();
+        if picture && !sound && features.as_ref().is_some_and(has_an_end) {
+            // No frame wants the rows that are left, and behind them is the end of the sound's.
+            self.let_rows_go(loaded);
+            return;
+        }
+        if sound && !picture && has_an_end(&self.video) {
+            return;
+        }
+        self.state.lock().segments = Segments::default();
+        if picture {
+            self.video.drop_buffer();
+        }
+        if sound && let Some(pad) = features {
+            pad.drop_buffer();
         }
     }
 }

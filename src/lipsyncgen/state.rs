@@ -108,7 +108,7 @@ impl State {
         self.mouth = Mouth::default();
         self.rest = Rest::default();
         self.hush = Hush::default();
-        self.segments = Segments::default();
+        self.segments.picture = false;
         self.references.clear();
         self.begun = false;
     }
