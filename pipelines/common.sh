@@ -21,6 +21,21 @@ quoted() {
     printf '"%s"' "${value//\"/\\\"}"
 }
 
+# Whether that is an address of a file.
+is_address() { [[ $1 =~ ^(https?|file):// ]]; }
+
+# bring FILE PLACE: puts a link to it there, or what is at that address.
+bring() {
+    if ! is_address "$1"; then
+        ln -s -r -- "$1" "$2"
+        return
+    fi
+    command -v curl > /dev/null || fail "$1: curl is needed to fetch it"
+    run curl --silent --show-error --fail --location --output "$2" -- "$1" 2> "$2.errors" ||
+        fail "$1 cannot be fetched: $(sed 's/^curl: ([0-9]*) //;q' "$2.errors")"
+    [ -s "$2" ] || fail "$1 is empty"
+}
+
 # Sees to it that there is the plugin, and that gst-launch-1.0 finds it.
 ready() {
     if [ ! -f "$root/target/plugin/libgstlipsync.so" ]; then

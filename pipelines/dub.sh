@@ -13,7 +13,8 @@ usage() {
 usage: dub.sh [OPTION]... VIDEO AUDIO OUT.mp4
        dub.sh [OPTION]...                    dubs demo/face.mp4 with demo/voice.wav
 
-Makes the face in VIDEO (or in a still picture) speak AUDIO. OUT.mp4 is as long as AUDIO.
+Makes the face in VIDEO (or in a still picture) speak AUDIO. OUT.mp4 is as long as AUDIO. Both are files, or addresses (http://…,
+https://…), which are fetched first.
 
   --model NAME      the lip-sync model: a name, or the path of its folder
   --loop MODE       what follows the end of VIDEO: none, forward (from the start again), pingpong (back and forth);
@@ -74,6 +75,7 @@ video=${files[0]} audio=${files[1]} out=${files[2]}
 
 for file in "$video" "$audio"; do
     [ -n "$file" ] || misused "an empty file name"
+    ! is_address "$file" || continue
     [ -e "$file" ] || fail "$file: there is no such file"
     [ -f "$file" ] || fail "$file is not a file"
     [ -r "$file" ] || fail "$file cannot be read: permission denied"
@@ -101,8 +103,8 @@ folders+=("$work")
 unfinished=$(mktemp -d "$out_folder/.dub-XXXXXX") || fail "$out_folder: cannot be written to"
 folders+=("$unfinished")
 # Links with plain names: nothing needs quoting, whatever the files are called.
-ln -s -r -- "$video" "$work/video"
-ln -s -r -- "$audio" "$work/audio"
+bring "$video" "$work/video"
+bring "$audio" "$work/audio"
 ln -s -r -- "$unfinished/muxed.mp4" "$work/muxed.mp4"
 
 # --- What it is made of ------------------------------------------------------------------------------------------------

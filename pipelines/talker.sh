@@ -21,7 +21,7 @@ $2
 
   FACE     a video or a picture, repeated back and forth; a camera (/dev/video0); or an address: http://… is repeated as a file is,
            rtsp://…, rtmp://…, srt://… and udp://… are taken as they come
-  VOICE    a sound file, spoken once, after which the face is silent; or "mic" for the microphone
+  VOICE    a sound file, or the address of one, spoken once, after which the face is silent; or "mic" for the microphone
 
   --background NAME  the colour behind what is transparent in FACE: white, #00ff00, … (default: black)
   --model NAME      the lip-sync model: a name, or the path of its folder
@@ -73,7 +73,7 @@ make_talker() {
     local face=$1 voice=$2 background=$3 picture sound file turned=identity looped=pingpong size='width=[16,8192,2],height=[16,8192,2]'
     shift 3
     for file in "$face" "$voice"; do
-        [ "$file" = mic ] || [[ $file == "$face" && $face == *://* ]] || [ -r "$file" ] || fail "$file: there is no such file, or it cannot be read"
+        [ "$file" = mic ] || [[ $file == *://* ]] || [ -r "$file" ] || fail "$file: there is no such file, or it cannot be read"
     done
     if [ -c "$face" ]; then
         picture=(v4l2src device="$(quoted "$face")")
@@ -100,6 +100,8 @@ make_talker() {
     fi
     if [ "$voice" = mic ]; then
         sound=(autoaudiosrc)
+    elif [[ $voice == *://* ]]; then
+        sound=(uridecodebin uri="$(quoted "$voice")" "caps=audio/x-raw(ANY)" expose-all-streams=false)
     else
         sound=(filesrc location="$(quoted "$voice")" ! decodebin "caps=audio/x-raw(ANY)" expose-all-streams=false)
     fi

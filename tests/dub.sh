@@ -47,6 +47,7 @@ echo 'no media' > text.mp4
 : > nothing.mp4
 head -c 3000 "$face" > cut.mp4
 fails 'no such file' missing.mp4 "$voice" out.mp4
+fails 'cannot be fetched' "file://$work/missing.mp4" "$voice" out.mp4
 fails 'is empty' nothing.mp4 "$voice" out.mp4
 fails 'not a media file' text.mp4 "$voice" out.mp4
 fails 'damaged' cut.mp4 "$voice" out.mp4
@@ -107,7 +108,7 @@ make -i "$face" -an -t 1 -c copy -bsf:v "$untagged" -f h264 - | make -f h264 -i 
 works untagged.mp4 short.wav
 [ "$(probe out.mp4 v:0 color_space,color_transfer,color_primaries)" = unknown,unknown,unknown ] ||
     fail "colours without a tag became $(probe out.mp4 v:0 color_space,color_transfer,color_primaries)"
-works "$face" short.wav
+works "$face" "file://$work/short.wav"
 [ "$(probe out.mp4 v:0 color_space)" = "$(probe "$face" v:0 color_space)" ] || fail "$face lost its colours' tag"
 
 echo 'a voice that is joined of two, of two rates'
