@@ -12,6 +12,7 @@ frame=best_effort_timestamp_time:frame_side_data=displaymatrix" "$1")
 about() { sed -n "s/^\(.*\.\)*$1=\"*\([^\"]*\)\"*$/\2/p" <<< "$facts" | sed -n 1p; }
 
 # The first of ffmpeg's complaints, without the name of the part that has it.
+# shellcheck disable=SC2154 # the folder is theirs who source this
 complaint() { sed 's/^\[[^]]*\] //;q' "$work/errors"; }
 shorter() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
 

@@ -12,6 +12,7 @@ fail() {
 }
 watch=()
 if command -v strace > /dev/null && strace -f -o /dev/null true 2> /dev/null; then
+    # shellcheck disable=SC2054 # the commas belong to strace
     watch=(strace -f -e trace=socket,connect,sendto -o "$work/sockets")
 else
     echo 'strace is not there, or may not look: sockets are not watched'
@@ -25,7 +26,7 @@ fi
 
 # stays COMMAND...: the command succeeds, or is ended by `timeout`, and leaves no trace elsewhere.
 stays() {
-    rm -rf "$work/home" "$work/sockets"
+    rm -rf "${work:?}/home" "$work/sockets"
     mkdir "$work/home"
     local status=0
     "${inside[@]}" "${watch[@]}" env -u ORT_DISABLE_TELEMETRY -u XDG_CACHE_HOME HOME="$work/home" "$@" > "$work/said" 2>&1 || status=$?

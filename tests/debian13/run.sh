@@ -42,6 +42,8 @@ inside() {
         for folder in proc sys dev; do mount --rbind "/$folder" "$root/$folder"; done
         mount --bind -o ro "$toolchain" "$root/rust"
         mount --bind "$registry" "$root/registry"
+        # There, cargo would find what rustup puts before its tools.
+        [ ! -d "$root/registry/bin" ] || mount -t tmpfs tmpfs "$root/registry/bin"
         [ ! -d "$shared" ] || mount --bind -o ro "$shared" "$root/lipsync/shared"
         # Its way into the network: names, and whose certificates count.
         cp -L /etc/resolv.conf "$root/etc/"
