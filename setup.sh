@@ -31,7 +31,7 @@ debian_packages() {
         build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
         gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
         gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-x gstreamer1.0-pulseaudio gstreamer1.0-alsa
-        ffmpeg python3-venv ca-certificates
+        ffmpeg curl python3-venv ca-certificates
     )
     [ -z "$with_webrtc" ] || needed+=(libgstreamer-plugins-bad1.0-dev gstreamer1.0-nice)
     if ! command -v apt-get > /dev/null; then

@@ -63,11 +63,11 @@ impl Network {
                     let picture: Vec<f32> = (0..3).flat_map(plane).collect();
                     (vec![3 * pictures.len(), h, w], picture.repeat(pictures.len()))
                 }
-                manifest::Source::MemoryLandmarks => {
+                manifest::Source::MemoryLandmarks(_) => {
                     let points = face.landmarks.iter().map(|p| to_crop.apply(*p));
                     (vec![face.landmarks.len(), 2], points.flat_map(|p| [p[0] / w as f32, p[1] / h as f32]).collect())
                 }
-                manifest::Source::MemoryWeight => (vec![1], vec![1.0]),
+                manifest::Source::MemoryWeight(_) => (vec![1], vec![1.0]),
                 other => return Err(format!("an input such as {other:?} is not known here")),
             };
             Ok((input.name.to_string(), Tensor::new([&[BATCH], &shape[..]].concat(), one.repeat(BATCH))))

@@ -15,7 +15,7 @@ from renderer import INNER_AREA, JAW_LINE, LOWER_EDGE, LOWER_OUTLINE, POINTS, UP
 
 EAR, GRAPH = HERE / "ear.onnx", HERE / "mouthwarp.onnx"
 SIDE = MANIFEST["facecrop"]["size"][0]
-INPUTS = ["mouth", "landmarks", "face", "memory", "memory_landmarks", "memory_weight"]
+INPUTS = ["mouth", "landmarks", "face", "memory", "memory_landmarks", "memory_weight", "closed", "closed_landmarks", "closed_weight"]
 OUTPUTS = ["upper", "lower", "edges", "inner", "weight", "pose"]
 
 
@@ -36,9 +36,9 @@ class MouthWarp(nn.Module):
         super().__init__()
         self.renderer = Renderer()
 
-    def forward(self, mouth, landmarks, face, memory, memory_landmarks, memory_weight):
+    def forward(self, mouth, landmarks, face, *memories):
         pose = frame_pose(mouth)
-        return *self.renderer(landmarks, face, pose, memory, memory_landmarks, memory_weight), pose
+        return *self.renderer(landmarks, face, pose, *memories), pose
 
 
 def save(model, example, path, inputs, outputs, dynamic):
@@ -114,9 +114,10 @@ def export_renderer():
 
     def example(n):
         marks, ibug = plausible_landmarks(n, generator)
-        face, memory = torch.rand(2, n, 3, SIDE, SIDE, generator=generator)
+        face, memory, closed = torch.rand(3, n, 3, SIDE, SIDE, generator=generator)
+        weights = torch.rand(2, n, 1, generator=generator)
         mouth = torch.rand(n, POSE_ROWS["count"], 5, generator=generator) * torch.tensor([0.2, 0.05, 0.1, 0.03, 1])
-        return mouth, marks, face, memory, ibug, torch.rand(n, 1, generator=generator)
+        return mouth, marks, face, memory, ibug, weights[0], closed, ibug + 0.01, weights[1]
 
     save(model, example(2), GRAPH, INPUTS, OUTPUTS, dynamic=True)
     for n in (1, 3):

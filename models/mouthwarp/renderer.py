@@ -12,8 +12,8 @@ from torch import nn
 SIDE = 192  # of the crop
 COARSE = 24  # rows and columns of it that mean colours are taken of
 GRID = 72
-INNER_GRID = 60, 72  # rows and columns of the mouth's inside
-INNER_AREA = (0.26, 0.28, 0.74, 0.76)  # of the crop: left, top, right, bottom
+INNER_GRID = 72, 72  # rows and columns of the mouth's inside
+INNER_AREA = (0.22, 0.12, 0.78, 0.74)  # of the crop: left, top, right, bottom
 KNOTS = 21  # odd: one is in the middle
 MID = KNOTS // 2
 LEVELS = 12  # places between the lips where the dark line between both rows of teeth is looked for
@@ -34,7 +34,7 @@ AT = {point: i for i, point in enumerate(POINTS)}
 LIPS = (61,) + UPPER_EDGE + (291,), (61, 78) + LOWER_EDGE + (308, 291)  # both edges, each from corner to corner
 OUTLINES = UPPER_OUTLINE, (61,) + LOWER_OUTLINE + (291,)
 
-# iBUG's numbers of the same places, for the remembered mouth.
+# iBUG's numbers of the same places, for remembered mouths.
 IBUG_LIPS = [[60, 61, 62, 63, 64], [60, 67, 66, 65, 64]]  # upper, lower
 
 PARTED = 0.012, 0.02  # lips that are less than the first apart are closed, by the sum of both more surely open; eye distances
@@ -42,8 +42,13 @@ STILL = 0.004  # an opening that nobody sees
 # The line at which open lips meet, from the upper to the lower one: the jaw comes up more than the lip goes down, all the more from a gap as wide as the
 # second, mouth widths.
 REST, REST_WIDE = 0.35, 1.0
+COVER = 0.28, 0.08  # lips this far apart, mouth widths, begin to be covered by remembered closed ones, and are after so much more
+COVER_AREA = 0.50, 0.27, 0.40  # to the sides, upwards and downwards of the middle of the lips, eye distances
+COVER_FADE = 0.4  # of that, where it ends
+SQUEEZED = 0.12  # covering lips that open so far, mouth widths, are as wide as those under them
 RAISE = 0.22  # of an opening, how far the upper lip rises
 HIDE, HIDE_MORE = 0.015, 0.07  # this much of lips that close, and this much of their gap, counts as inside, mouth widths
+CREASE = 0.018  # so far into each of the lips, mouth widths, the dark line reaches where closed lips meet
 HIDE_MOST = 0.35  # but no more of a lip than this: a grin's are thin
 RELAXED = 0.11, 0.16  # lips that were stretched around an open mouth are as thick as this when they have closed, mouth widths, …
 RELAX = 0.6  # … but no more than this part of them is made up
@@ -121,6 +126,8 @@ class Renderer(nn.Module):
         cell = 1 / (grid - 1)
         self.register_buffer("weight", (border / cell / 2).clamp(0, 1).reshape(1, 1, grid, grid))
         self.register_buffer("window", smoothstep((border - 2 * cell) / 0.10))
+        within = torch.minimum(places_in[:2] - torch.tensor(INNER_AREA[:2])[:, None], torch.tensor(INNER_AREA[2:])[:, None] - places_in[:2])
+        self.register_buffer("window_in", smoothstep(within.amin(0) / 0.05))
         self.register_buffer("luma", torch.tensor([[0.299, 0.587, 0.114]]))
         self.register_buffer("shadow", torch.tensor(SHADOW)[:, None])
         for name, rgb in COLOURS.items():
@@ -142,8 +149,8 @@ class Renderer(nn.Module):
         self.register_buffer("pool", torch.eye(COARSE).repeat_interleave(SIDE // COARSE, 0))  # sums of columns
         self.grid = grid
 
-    def forward(self, landmarks, face, pose, memory, memory_landmarks, memory_weight):
-        """landmarks (n, POINTS, 2); face, memory (n, 3, h, w); pose (n, 5); memory_landmarks (n, 68, 2) iBUG; memory_weight (n, 1)."""
+    def forward(self, landmarks, face, pose, memory, memory_landmarks, memory_weight, closed, closed_landmarks, closed_weight):
+        """landmarks (n, POINTS, 2); face, memory, closed (n, 3, h, w); pose (n, 5); their landmarks (n, 68, 2) iBUG; their weights (n, 1)."""
         pose = pose[..., None]
         opening, spread, closure = pose[:, 0:1], pose[:, 1:2], pose[:, 4:5]
         shown = (opening * (1 - closure) - STILL).clamp(min=0)
@@ -170,9 +177,9 @@ class Renderer(nn.Module):
         seam = seam + (1 - opened) * self.dark_line(face, middle, width * axes, seam)
         gap, gap_mid = opened * gap, opened * gap_mid
         want = shown * unit  # mouth widths
-        # Lips that come together take no rim of what lay between them along.
+        # Lips that come together take no rim of what lay between them along, and those that part no rim of the dark line where they met.
         closing = opened * (1 - want / gap_mid.clamp(min=0.02)).clamp(min=0)
-        rim = closing * (HIDE + HIDE_MORE * gap_mid) * lens**0.3
+        rim = (closing * (HIDE + HIDE_MORE * gap_mid) + (1 - opened) * CREASE * smoothstep(want, 0.05)) * lens**0.3
         outlines = polyline(k, marks[:, [[AT[name] for name in outline] for outline in OUTLINES]])
         thickness = ((torch.cat([upper, lower], 1) - outlines) * self.outwards).clamp(min=0)
         rim_above, rim_below = halves(torch.minimum(rim, HIDE_MOST * thickness))
@@ -182,6 +189,16 @@ class Renderer(nn.Module):
         rest = upper + REST * gap / (1 + gap_mid / REST_WIDE)
         flat = rest[..., MID : MID + 1] * lens
         rest = rest + opened * smoothstep(gap_mid, 0.5) * 0.5 * (flat - rest)
+        # Lips that are stretched around a wide open mouth are covered by this person's own, as they were when they were closed: those know
+        # how far from the nose they meet. They are as wide as they were, and where they open as wide as these.
+        narrower = smoothstep(1 - want / gap_mid.clamp(min=0.02), 0.4)
+        covered = closed_weight[..., None] * smoothstep(gap_mid - COVER[0], COVER[1]) * narrower
+        shut = self.remembered_lips(closed_landmarks)
+        wide, nose_then = shut[3] * unit, shut[5]
+        squeeze = 1 + (wide - 1) * smoothstep(want, SQUEEZED)
+        nose = marks[:, AT[2], None, 1:]
+        seam_then = self.curves((k * squeeze / wide).clamp(-0.5, 0.5), shut[4])[0].mean(1, keepdim=True)
+        rest = rest + covered * (nose + (seam_then - nose_then) * unit - rest)
 
         # Where they shall be.
         round_ = (-spread / 0.06).clamp(0, 1)
@@ -198,7 +215,6 @@ class Renderer(nn.Module):
         chin_drop = CHIN * ((want - 0.05 * unit).clamp(min=0) - jaw_now) * (1 - RAISE)
 
         chin = marks[:, AT[152], None, 1:]
-        nose = marks[:, AT[2], None, 1:]
         reach = (chin - rest_mid).clamp(min=0.4)
         inside = self.within_jaw_line(points(*JAW_LINE) + chin_drop * width * axes[:, 1:], width)
 
@@ -261,6 +277,13 @@ class Renderer(nn.Module):
         place = torch.where(v < tips, v.maximum(top), (v + lip + bottom - bottom_to).maximum(tips + lip))
         source = source + (apart.amax(1, keepdim=True) < 0).float() * calm * (place - v - source)
 
+        # What covers the lips is drawn like the inside: between edges that are this far away.
+        def cover(u, v, fade, offset=0.0):
+            across, down, upwards = u / unit / COVER_AREA[0], (v - rest_mid) / unit / COVER_AREA[2], (rest_mid - v) / unit / COVER_AREA[1]
+            return covered * smoothstep(1 + offset - (square(across) + square(down.maximum(upwards)) + 1e-6).sqrt(), fade)
+
+        apart = apart - cover(u, v, 0.05, 0.05)
+
         # In the crop's directions.
         grid = (self.grid, self.grid)
         eu, ev = (width * axes)[..., None, None].unbind(1)
@@ -275,7 +298,7 @@ class Renderer(nn.Module):
         beside = 0.4 * nostrils[:, :2] + 1.1 * points(61, 291) - 0.5 * points(0)
         sides, now = self.patches(face, torch.cat([beside, nostrils], 1)).split([2, 3], 2)
         on_lips = us_in.clamp(-0.5, 0.5)
-        (top, bottom), to_in = map(halves, self.curves(on_lips, lips, lips_to))
+        (top, bottom), to_in, (along, _) = map(halves, self.curves(on_lips, lips, lips_to, torch.cat([profile, profile], 1)))
         within = torch.cat([v_in - to_in[0], to_in[1] - v_in], 1)  # how far under the upper lip, over the lower lip
         short, tall = within.sum(1, keepdim=True), bottom - top
         own = smoothstep(gap_mid / want.clamp(min=0.02) - OWN[0], OWN[1])
@@ -293,6 +316,15 @@ class Renderer(nn.Module):
         rgb = (1 - share + lacks * (0.6 + 0.4 * smoothstep(under, 0.18))) * drawn + 0.5 * shade * self.cheek
         rgb = edge * (rgb + (1 - share) * has * known * (seen - drawn))
         alpha = edge * (1 - kept + shade)
+        # The lips that cover these, moved as lips that open.
+        off = (-within).relu()
+        rise = RAISE * torch.exp(-square(off[:, :1] / 0.3))
+        fall = (RAISE - 1) * (0.4 + 0.6 * torch.exp(-square(off[:, 1:] / 0.3)))
+        v_then = v_in - nose + want * along * torch.where(within[:, :1] < within[:, 1:], rise, fall)
+        gain = self.gain(now, closed, closed_landmarks)
+        lips_then = gain * self.look(closed, shut[0], shut[2] * shut[1], u_in * squeeze / unit, v_then / unit + nose_then)
+        over = cover(u_in, v_in, COVER_FADE) * self.window_in * (1 - smoothstep(within.amin(1, keepdim=True) + 0.01, 0.02))
+        rgb, alpha = rgb + over * (lips_then - rgb), alpha + over * (1 - alpha)
         rgb, alpha = rgb.reshape(-1, 3, *INNER_GRID), alpha.reshape(-1, 1, *INNER_GRID)
         return (
             sideways + up * ev,
@@ -301,6 +333,21 @@ class Renderer(nn.Module):
             torch.cat([rgb.clamp(0, 1), alpha], 1),
             self.weight + 0 * width[..., None],
         )
+
+    def remembered_lips(self, marks):
+        """Of remembered landmarks (n, 68, 2): the mouth's middle, the directions of u and v, the eyes' distance, and in such distances its width,
+        its lips' edges (n, 2, knots) and where the nose ends."""
+        middle, width, axes = mouth_axes(marks[:, [48]], marks[:, [54]], 0.02)
+        scale = (marks[:, [45]] - marks[:, [36]]).norm(dim=2, keepdim=True).clamp(min=0.05)
+        width = width.clamp(min=0.02) / scale
+        own = (marks[:, IBUG_LIPS] - middle[:, None]) / scale[:, None] @ axes[:, None].transpose(2, 3)
+        nose = (marks[:, [33]] - middle) / scale @ axes.transpose(1, 2)
+        return middle, axes, scale, width, polyline(self.knots * width, own), nose[..., 1:]
+
+    def gain(self, now, memory, marks):
+        """(n, 3, 1): how much more light there is now on the skin (n, 3, 3) under the nose than in what is remembered."""
+        then = self.patches(memory, marks[:, [31, 35, 33]])
+        return (now.mean(2, keepdim=True) / then.mean(2, keepdim=True).clamp(min=0.03)).clamp(0.6, 1.5)
 
     def curves(self, u, *pairs):
         """Of two curves each, through values (n, 2, knots): (n, 2, places) at u (n, 1, places), -0.5..0.5."""
@@ -367,12 +414,8 @@ class Renderer(nn.Module):
         """The remembered mouth's inside under these lips (n, 3, places), in the present light, where it is known (n, 1, places), and
         whether there is one (n, 1, 1). now: how skin looks; within: how far under the upper lip and over the lower lip, short: both;
         width, eyes: of the present mouth."""
-        middle, wide, axes = mouth_axes(marks[:, [48]], marks[:, [54]], 0.02)
-        wide = wide.clamp(min=0.02)
-        scale = (marks[:, [45]] - marks[:, [36]]).norm(dim=2, keepdim=True).clamp(min=0.05)
-        width, wide = width / eyes, wide / scale  # lengths are in eye distances here
-        own = (marks[:, IBUG_LIPS] - middle[:, None]) / scale[:, None] @ axes[:, None].transpose(2, 3)
-        lips = polyline(self.knots * wide, own)
+        middle, axes, scale, wide, lips, _ = self.remembered_lips(marks)
+        width = width / eyes  # lengths are in eye distances here
         u = (u * (width / wide * (wide / width).clamp(0.8, 1.25))).clamp(-0.46, 0.46)
         top, bottom = halves(self.curves(u, lips)[0])
         tall = (bottom - top).relu()
@@ -386,8 +429,7 @@ class Renderer(nn.Module):
         upper_row, lower_row = (meet * tall).minimum(tall - rim), ((1 - meet) * tall).minimum(tall - rim)
         v = torch.where(below < upper_row, top + below.maximum(rim), bottom - above.maximum(rim).minimum(lower_row))
         known = smoothstep((upper_row - below).maximum(lower_row - above) + 0.008, 0.016)
-        then = self.patches(memory, marks[:, [31, 35, 33]])
-        gain = (now.mean(2, keepdim=True) / then.mean(2, keepdim=True).clamp(min=0.03)).clamp(0.6, 1.5)
+        gain = self.gain(now, memory, marks)
         bright = (self.slit(short / width) / self.slit(tall / width)).clamp(max=1)
         has = smoothstep(tall.amax(2, keepdim=True), 0.03)
         return self.look(memory, middle, axes, u, v) * (gain * bright), known, has

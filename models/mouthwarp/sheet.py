@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
-"""usage: sheet.py OUT.png PICTURE_OR_VIDEO[@FRAME[+MEMORY]]... [--box X,Y,W,H]
+"""usage: sheet.py OUT.png PICTURE_OR_VIDEO[@FRAME[+MEMORY[+CLOSED]]]... [--box X,Y,W,H]
 Draws a row for each picture: as it is, closed, /m/, barely open, /i/, /e/, /a/, /o/, /u/, pasted at full resolution. MEMORY is the number of a frame in which the
-person shows more of the mouth's inside. The face is found by OpenCV's Haar cascade, or lies in --box. Needs ../face_landmarks_478 and, for follow.py,
+person shows more of the mouth's inside, CLOSED that of one with closed lips. The face is found by OpenCV's Haar cascade, or lies in --box. Needs ../face_landmarks_478 and, for follow.py,
 ../face_landmark_68.
 """
 
@@ -23,7 +23,8 @@ POSES = {
     "a": (0.20, 0, 0), "o": (0.13, -0.05, 0), "u": (0.05, -0.06, 0),
 }  # fmt: skip
 TENSORS = ["upper", "lower", "edges", "inner", "weight"]
-INPUTS = ["pose", "landmarks", "face", "memory", "memory_landmarks", "memory_weight"]
+MEMORIES = ["memory", "closed"]
+INPUTS = ["pose", "landmarks", "face", *(memory + part for memory in MEMORIES for part in ("", "_landmarks", "_weight"))]
 SIDE = 320
 
 
@@ -84,17 +85,18 @@ def main():
         return frame, points, crop_map(points[mesh.IBUG])
 
     for name in args.pictures:
-        name, _, number = name.partition("+")
+        name, *numbers = name.split("+")
         found = seen(name)
-        memory = seen(name.partition("@")[0] + "@" + number) if number else found
-        if found is None or memory is None:
+        shown = [seen(name.partition("@")[0] + "@" + number) for number in numbers]
+        if found is None or None in shown:
             continue
         frame, points, to_frame = found
-        inputs = {
-            "landmarks": to_crop(points[list(POINTS)], to_frame)[None], "face": cut(frame, to_frame)[None],
-            "memory": cut(memory[0], memory[2])[None], "memory_landmarks": to_crop(memory[1][mesh.IBUG], memory[2])[None],
-            "memory_weight": np.float32([[bool(number)]]),
-        }  # fmt: skip
+        inputs = {"landmarks": to_crop(points[list(POINTS)], to_frame)[None], "face": cut(frame, to_frame)[None]}
+        for i, memory in enumerate(MEMORIES):
+            known = i < len(shown)
+            picture, marks, cutting = shown[i] if known else found
+            inputs[memory], inputs[memory + "_weight"] = cut(picture, cutting)[None], np.float32([[known]])
+            inputs[memory + "_landmarks"] = to_crop(marks[mesh.IBUG], cutting)[None]
         pictures = [frame]
         for opening, spread, closure in POSES.values():
             warp = render.run(TENSORS, inputs | {"pose": np.float32([[opening, spread, 0, 0, closure]])})

@@ -45,7 +45,7 @@ pub fn key(face: &FaceInput) -> u64 {
     };
     numbers(&face.landmarks, &mut hasher);
     numbers(&face.points, &mut hasher);
-    if let Some(memory) = &face.memory {
+    for memory in [&face.memory.open, &face.memory.closed].into_iter().flatten() {
         picture(&memory.crop, &mut hasher);
         numbers(&memory.landmarks, &mut hasher);
         memory.weight.to_bits().hash(&mut hasher);

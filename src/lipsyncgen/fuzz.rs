@@ -8,7 +8,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use parking_lot::Mutex;
 
 use super::generator::{self, Generator};
-use super::memory::Recall;
+use super::memory::{Recall, Recalls};
 use super::tensors::FaceInput;
 use super::window::{RowStore, Window};
 use crate::face_meta::{Generated, LANDMARKS, RgbImage};
@@ -273,7 +273,8 @@ fn face(u: &mut Unstructured, model: &Model) -> Result<FaceInput> {
     let (crop, reference, remembered) = (picture()?, picture()?, picture()?);
     let rows = generator::windows(model).iter().map(|rows| many(u, rows.count as usize * 4)).collect::<Result<_>>()?;
     let landmarks = [numbers(u)?; LANDMARKS];
-    let memory = u.arbitrary::<bool>()?.then_some(Recall { crop: remembered, landmarks, weight: 0.5 });
+    let open = u.arbitrary::<bool>()?.then_some(Recall { crop: remembered, landmarks, weight: 0.5 });
+    let memory = Recalls { open, closed: None };
     let (points, point_set) = (Vec::new(), PointSet::Ibug68);
     Ok(FaceInput { windows: Arc::new(rows), landmarks, points, point_set, crop, reference, memory })
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::cache::{self, Cache};
+use super::memory::Recalls;
 use super::tensors::{self, FaceInput, Sizes};
 use crate::face_meta::{Generated, LANDMARKS, RgbImage};
 use crate::model::Model;
@@ -65,11 +66,11 @@ pub fn needs_reference(model: &Model) -> bool {
     )
 }
 
-/// Whether an input shows the crop of the face's track that shows most of the mouth's inside, or tells of it.
+/// Whether an input shows what is remembered of the face's track, or tells of it.
 pub fn needs_memory(model: &Model) -> bool {
     inputs(model).any(|input| match &input.source {
-        Source::Pictures { pictures, .. } => pictures.contains(&Picture::Memory),
-        source => matches!(source, Source::MemoryLandmarks | Source::MemoryWeight),
+        Source::Pictures { pictures, .. } => pictures.iter().any(|picture| matches!(picture, Picture::Memory(_))),
+        source => matches!(source, Source::MemoryLandmarks(_) | Source::MemoryWeight(_)),
     })
 }
 
@@ -177,7 +178,7 @@ impl Generator {
             point_set,
             reference: crop.clone(),
             crop,
-            memory: None,
+            memory: Recalls::default(),
         }
     }
 

@@ -123,7 +123,7 @@ fn face(grey: u8) -> FaceInput {
         point_set: PointSet::Ibug68,
         reference: Arc::new(RgbImage { width: 8, height: 8, data: vec![200; 192] }),
         crop,
-        memory: None,
+        memory: Recalls::default(),
     }
 }
 

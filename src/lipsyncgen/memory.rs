@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A memory of each person's own mouth: of all crops of a track so far, the one that shows most of the mouth's inside. Pure.
+//! A memory of each person's own mouth: of all crops of a track so far, the one that shows most of the mouth's inside, and the one
+//! that shows closed lips best. Pure.
 //!
 //! Frames come in their order, each once, also those for which nothing is generated, so what is remembered at a frame is the
 //! same for any batch size.
@@ -7,9 +8,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::mouth_inside::{Look, score};
+use super::mouth_inside::Look;
+use super::{mouth_closed, mouth_inside};
 use crate::face_meta::{Face, LANDMARKS, RgbImage};
 use crate::geometry::Point;
+use crate::model::manifest::Remembered;
 use crate::moment::Moment;
 
 /// A crop takes the place of the one that is kept where its score is so many times as high: another one each time lips open a
@@ -24,7 +27,7 @@ const FALL: f32 = 200e6;
 /// Frames without a face after which nobody remembers it; 20 s at 25 fps.
 const GONE: u32 = 500;
 
-/// More than faces can be in one frame. Each takes two crops at most.
+/// More than faces can be in one frame. Each takes four crops at most.
 const MAX_TRACKS: usize = 64;
 
 /// Of a clip that repeats, so many frames are known not to need another look: an hour and a quarter at 30 fps, 16 KiB a track.
@@ -40,6 +43,22 @@ pub struct Recall {
     pub weight: f32,
 }
 
+/// … and of each of its looks.
+#[derive(Clone, Debug, Default)]
+pub struct Recalls {
+    pub open: Option<Recall>,
+    pub closed: Option<Recall>,
+}
+
+impl Recalls {
+    pub fn of(&self, remembered: Remembered) -> Option<&Recall> {
+        match remembered {
+            Remembered::Open => self.open.as_ref(),
+            Remembered::Closed => self.closed.as_ref(),
+        }
+    }
+}
+
 /// The faces of a stream, by track.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -50,13 +69,20 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Track {
+    open: Best,
+    closed: Best,
+    /// Frames since it was last seen.
+    absent: u32,
+    moments: Moments,
+}
+
+/// The best crop of a kind.
+#[derive(Debug, Default)]
+struct Best {
     kept: Option<Kept>,
     /// What is to be kept instead, as soon as nothing is seen of `kept` any more.
     next: Option<Kept>,
     weight: f32,
-    /// Frames since it was last seen.
-    absent: u32,
-    moments: Moments,
 }
 
 #[derive(Debug)]
@@ -88,7 +114,8 @@ impl Memory {
         let passed = time.zip(self.time).map_or(0, |(now, before)| now.saturating_sub(before).max(0)) as f32;
         self.time = time.or(self.time);
         self.tracks.retain(|_, track| {
-            track.pass(passed);
+            track.open.pass(passed);
+            track.closed.pass(passed);
             track.absent += 1;
             track.absent <= GONE
         });
@@ -100,24 +127,35 @@ impl Memory {
         track.absent = 0;
         let known = moment.is_some_and(|moment| !track.moments.add(moment));
         let Some(look) = look.filter(|_| !known) else { return };
-        let limit = track.next.as_ref().or(track.kept.as_ref()).map_or(0.0, |kept| kept.score * BETTER);
-        let Some(score) = score(crop, look, limit) else { return };
-        let new = Some(Kept { crop: crop.clone(), landmarks: look.landmarks, score });
-        match track.kept {
-            None => track.kept = new,
-            Some(_) => track.next = new,
-        }
+        track.open.offer(crop, look, mouth_inside::score);
+        track.closed.offer(crop, look, mouth_closed::score);
     }
 
     /// What is remembered of a face, at the frame that was watched last.
-    pub fn recall(&self, track: u32) -> Option<Recall> {
-        let track = self.tracks.get(&track)?;
-        let kept = track.kept.as_ref()?;
-        Some(Recall { crop: kept.crop.clone(), landmarks: kept.landmarks, weight: track.weight })
+    pub fn recall(&self, track: u32) -> Recalls {
+        self.tracks
+            .get(&track)
+            .map_or_else(Recalls::default, |track| Recalls { open: track.open.recall(), closed: track.closed.recall() })
     }
 }
 
-impl Track {
+impl Best {
+    /// `score` tells how good the crop is, where that is above a limit.
+    fn offer(&mut self, crop: &Arc<RgbImage>, look: &Look, score: fn(&RgbImage, &Look, f32) -> Option<f32>) {
+        let limit = self.next.as_ref().or(self.kept.as_ref()).map_or(0.0, |kept| kept.score * BETTER);
+        let Some(score) = score(crop, look, limit) else { return };
+        let new = Some(Kept { crop: crop.clone(), landmarks: look.landmarks, score });
+        match self.kept {
+            None => self.kept = new,
+            Some(_) => self.next = new,
+        }
+    }
+
+    fn recall(&self) -> Option<Recall> {
+        let kept = self.kept.as_ref()?;
+        Some(Recall { crop: kept.crop.clone(), landmarks: kept.landmarks, weight: self.weight })
+    }
+
     fn pass(&mut self, mut passed: f32) {
         if self.next.is_some() {
             let needed = self.weight * FALL;
@@ -188,7 +226,7 @@ mod tests {
             self.memory.pass(Some(self.frame * FRAME));
             self.frame += 1;
             self.memory.see(7, moment, &Arc::new(crop(gap, teeth)), Some(&look(gap)));
-            self.memory.recall(7).map(|recall| (recall.crop, recall.weight))
+            self.memory.recall(7).open.map(|recall| (recall.crop, recall.weight))
         }
     }
 
@@ -204,6 +242,18 @@ mod tests {
             assert!(watcher.see(gap, teeth).is_none(), "{gap}, {teeth}");
         }
         assert!(watcher.see(0.2, 0.5).is_some());
+    }
+
+    #[test]
+    fn closed_lips_are_remembered_apart() {
+        let mut watcher = Watcher::default();
+        watcher.see(0.2, 0.5);
+        assert!(watcher.memory.recall(7).closed.is_none());
+        watcher.see(0.0, 0.0);
+        watcher.see(0.3, 0.5);
+        let recalls = watcher.memory.recall(7);
+        assert_eq!(recalls.of(Remembered::Closed).unwrap().landmarks, points(0.0));
+        assert_eq!(recalls.of(Remembered::Open).unwrap().landmarks, points(0.2));
     }
 
     #[test]
@@ -257,9 +307,9 @@ mod tests {
         for _ in 0..GONE {
             watcher.memory.pass(None);
         }
-        assert!(watcher.memory.recall(7).is_some());
+        assert!(watcher.memory.recall(7).open.is_some());
         watcher.memory.pass(None);
-        assert!(watcher.memory.recall(7).is_none() && watcher.memory.tracks.is_empty());
+        assert!(watcher.memory.recall(7).open.is_none() && watcher.memory.tracks.is_empty());
         for track in 0..1000 {
             watcher.memory.watch(None, None, &[]);
             watcher.memory.see(track, None, &Arc::default(), None);
@@ -274,7 +324,7 @@ mod tests {
         watcher.see(0.2, 0.5);
         let mut state = super::super::state::State { memory: watcher.memory, ..Default::default() };
         state.flush();
-        assert!(state.memory.recall(7).is_some());
+        assert!(state.memory.recall(7).open.is_some());
     }
 
     #[test]
@@ -297,6 +347,7 @@ mod tests {
         let mut watcher = Watcher::default();
         watcher.see(0.2, 0.5);
         watcher.see(0.0, 0.0);
-        assert_eq!(watcher.memory.recall(7).unwrap().landmarks, points(0.2));
+        assert_eq!(watcher.memory.recall(7).open.unwrap().landmarks, points(0.2));
+        assert_eq!(watcher.memory.recall(7).closed.unwrap().landmarks, points(0.0));
     }
 }

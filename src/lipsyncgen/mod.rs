@@ -18,6 +18,7 @@ mod lateness;
 mod loaded;
 mod memory;
 mod mouth;
+mod mouth_closed;
 mod mouth_inside;
 mod output;
 mod queries;

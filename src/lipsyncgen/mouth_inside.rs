@@ -33,8 +33,8 @@ const LEAST_WIDTH: f32 = 8.0;
 
 /// The mouth's corners; its outer edge; the edge between the lips, and the points of it that are above each other. iBUG's
 /// numbering.
-const CORNERS: [usize; 2] = [48, 54];
-const OUTER: std::ops::Range<usize> = 48..60;
+pub(super) const CORNERS: [usize; 2] = [48, 54];
+pub(super) const OUTER: std::ops::Range<usize> = 48..60;
 const INNER: std::ops::Range<usize> = 60..68;
 const PAIRS: [[usize; 2]; 3] = [[61, 67], [62, 66], [63, 65]];
 
@@ -55,22 +55,42 @@ impl Look {
     }
 }
 
+/// The mouth in a crop, in pixels.
+pub(super) struct Mouth {
+    pub points: [Point; LANDMARKS],
+    /// Between the lips, in widths of the mouth.
+    pub gap: f32,
+    /// How well it can be seen, 0..1.
+    pub seen: f32,
+}
+
+impl Mouth {
+    /// `None` where it cannot be judged.
+    pub fn of(crop: &RgbImage, look: &Look) -> Option<Self> {
+        let size = [crop.width, crop.height].map(|side| side as f32);
+        let points = look.landmarks.map(|[x, y]| [x * size[0], y * size[1]]);
+        let finite = points[OUTER.start..INNER.end].iter().flatten().all(|value| value.is_finite());
+        if !finite || crop.data.len() != crop.width * crop.height * 3 {
+            return None;
+        }
+        let distance = |[a, b]: [usize; 2]| (points[a][0] - points[b][0]).hypot(points[a][1] - points[b][1]);
+        let width = distance(CORNERS);
+        if width < LEAST_WIDTH {
+            return None;
+        }
+        let gap = PAIRS.map(distance).iter().sum::<f32>() / PAIRS.len() as f32 / width;
+        let facing = |degrees: f32| ((TURNED[1] - degrees.abs()) / (TURNED[1] - TURNED[0])).clamp(0.0, 1.0);
+        let seen = facing(look.pose.yaw) * facing(look.pose.pitch) * look.confidence.clamp(0.0, 1.0);
+        Some(Self { points, gap, seen })
+    }
+}
+
 /// How much of the mouth's inside the crop shows, 0..1; `None` where that is too little, or not above `limit`.
 pub fn score(crop: &RgbImage, look: &Look, limit: f32) -> Option<f32> {
-    let size = [crop.width, crop.height].map(|side| side as f32);
-    let points = look.landmarks.map(|[x, y]| [x * size[0], y * size[1]]);
-    let finite = points[OUTER.start..INNER.end].iter().flatten().all(|value| value.is_finite());
-    if !finite || crop.data.len() != crop.width * crop.height * 3 {
+    let Mouth { points, gap, seen } = Mouth::of(crop, look)?;
+    if gap <= LEAST_GAP {
         return None;
     }
-    let distance = |[a, b]: [usize; 2]| (points[a][0] - points[b][0]).hypot(points[a][1] - points[b][1]);
-    let width = distance(CORNERS);
-    let gap = PAIRS.map(distance).iter().sum::<f32>() / PAIRS.len() as f32 / width.max(LEAST_WIDTH);
-    if width < LEAST_WIDTH || gap <= LEAST_GAP {
-        return None;
-    }
-    let facing = |degrees: f32| ((TURNED[1] - degrees.abs()) / (TURNED[1] - TURNED[0])).clamp(0.0, 1.0);
-    let seen = facing(look.pose.yaw) * facing(look.pose.pitch) * look.confidence.clamp(0.0, 1.0);
     let most = seen * gap.min(MOST_GAP) / MOST_GAP;
     // NaN is not above it either. Pixels come last: most crops have nothing to show.
     if most.is_nan() || most <= limit {
@@ -145,7 +165,7 @@ fn contains(polygon: &[Point], [x, y]: Point) -> bool {
 }
 
 /// How sharp the picture is in the rectangle around `points`, 0..1.
-fn sharpness(crop: &RgbImage, points: &[Point]) -> f32 {
+pub(super) fn sharpness(crop: &RgbImage, points: &[Point]) -> f32 {
     let Some([columns, rows]) = part(crop, points) else { return 0.0 };
     let inner = |range: std::ops::Range<usize>, size: usize| range.start.max(1)..range.end.min(size.saturating_sub(1));
     let (columns, rows) = (inner(columns, crop.width), inner(rows, crop.height));

@@ -11,6 +11,7 @@ use gst_base::prelude::*;
 use super::imp::LipsyncGen;
 use super::lateness::Lateness;
 use super::loaded::Loaded;
+use super::memory::Recalls;
 use super::settings::Settings;
 use super::state::{Frame, Item};
 use super::tensors::FaceInput;
@@ -192,7 +193,8 @@ impl LipsyncGen {
             .map(|face| {
                 let reference =
                     if loaded.keeps_reference { self.state.lock().reference(face) } else { face.crop.clone() };
-                let memory = if loaded.keeps_memory { self.state.lock().memory.recall(face.track) } else { None };
+                let memory =
+                    if loaded.keeps_memory { self.state.lock().memory.recall(face.track) } else { Recalls::default() };
                 let shown = face.weight > 0.0;
                 let input = if shown { FaceInput::new(face, windows.clone(), reference, memory) } else { None };
                 let wanted = input.is_some();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::memory::Recall;
+use super::memory::Recalls;
 use crate::face_meta::{Face, Generated, InnerGrid, LANDMARKS, Patch, RgbImage, Values, Warp};
 use crate::geometry::Point;
 use crate::model::manifest::{Color, Mask, Normal, Output, Picture, Range, Round, Source};
@@ -23,18 +23,13 @@ pub struct FaceInput {
     pub crop: Arc<RgbImage>,
     /// The first crop of the track.
     pub reference: Arc<RgbImage>,
-    /// The crop of the track that shows most of the mouth's inside.
-    pub memory: Option<Recall>,
+    /// What is remembered of the track.
+    pub memory: Recalls,
 }
 
 impl FaceInput {
     /// `None` where the face's crop does not map onto the frame.
-    pub fn new(
-        face: &Face,
-        windows: Arc<Vec<Vec<f32>>>,
-        reference: Arc<RgbImage>,
-        memory: Option<Recall>,
-    ) -> Option<Self> {
+    pub fn new(face: &Face, windows: Arc<Vec<Vec<f32>>>, reference: Arc<RgbImage>, memory: Recalls) -> Option<Self> {
         let fraction = crop_fractions(face)?;
         Some(Self {
             windows,
@@ -67,7 +62,7 @@ impl FaceInput {
         match picture {
             Picture::Face | Picture::Masked => &self.crop,
             Picture::Reference => &self.reference,
-            Picture::Memory => self.memory.as_ref().map_or(&self.crop, |memory| &memory.crop),
+            Picture::Memory(of) => self.memory.of(of).map_or(&self.crop, |memory| &memory.crop),
         }
     }
 }
@@ -104,8 +99,8 @@ pub fn input_shape(source: &Source, sizes: &Sizes) -> Option<Vec<Option<usize>>>
         Source::Features { shape: Some(shape), .. } => per_face(shape),
         Source::Features { rows, layout, .. } => per_face(&layout.shape(rows.count as usize, sizes.row)),
         Source::Landmarks(select) => per_face(&[select.indices.len(), 2]),
-        Source::MemoryLandmarks => per_face(&[LANDMARKS, 2]),
-        Source::MemoryWeight => per_face(&[1]),
+        Source::MemoryLandmarks(_) => per_face(&[LANDMARKS, 2]),
+        Source::MemoryWeight(_) => per_face(&[1]),
         Source::Pictures { pictures, .. } => per_face(&[3 * pictures.len(), sizes.crop_height, sizes.crop_width]),
         Source::Constant { shape, .. } => Some(shape.iter().copied().map(Some).collect()),
         Source::Earlier(_) => None,
@@ -141,14 +136,14 @@ pub fn input<'a>(
                 data.extend(select.indices.iter().flat_map(|&i| points[i]));
             }
         }
-        Source::MemoryLandmarks => {
+        Source::MemoryLandmarks(of) => {
             for face in faces {
-                let points = face.memory.as_ref().map_or(&face.landmarks, |memory| &memory.landmarks);
+                let points = face.memory.of(*of).map_or(&face.landmarks, |memory| &memory.landmarks);
                 data.extend(points.iter().flatten());
             }
         }
-        Source::MemoryWeight => {
-            data.extend(faces.iter().map(|face| face.memory.as_ref().map_or(0.0, |memory| memory.weight)));
+        Source::MemoryWeight(of) => {
+            data.extend(faces.iter().map(|face| face.memory.of(*of).map_or(0.0, |memory| memory.weight)));
         }
         Source::Pictures { pictures, range, mask, normal } => {
             data.reserve_exact(faces.len() * pictures.len() * 3 * sizes.crop_height * sizes.crop_width);
@@ -350,6 +345,7 @@ fn to_patch(
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::Recall;
     use super::*;
     use crate::model::manifest::{Area, Input};
 
@@ -363,7 +359,7 @@ mod tests {
             point_set: PointSet::MediaPipe478,
             crop: Arc::new(RgbImage { width: 2, height: 2, data: (0..12).map(|v| v * 20).collect() }),
             reference: Arc::new(RgbImage { width: 2, height: 2, data: vec![255; 12] }),
-            memory: None,
+            memory: Recalls::default(),
         }
     }
 
@@ -417,13 +413,15 @@ mod tests {
     #[test]
     fn what_is_remembered_of_a_face_and_what_stands_for_it() {
         let crop = Arc::new(RgbImage { width: 2, height: 2, data: vec![51; 12] });
-        let memory = Some(Recall { crop, landmarks: [[0.75, 0.125]; LANDMARKS], weight: 0.5 });
+        let open = Some(Recall { crop, landmarks: [[0.75, 0.125]; LANDMARKS], weight: 0.5 });
+        let memory = Recalls { open, closed: None };
         let faces = [&face(), &FaceInput { memory, ..face() }];
         let tensor = |text: &str| input(&source(text), 0, &SIZES, &faces, |_| None).unwrap();
         let points = tensor("from = \"memory-landmarks\"\nlayout = \"npc\"");
         assert_eq!((&points.shape[..], &points.data[..2]), (&[2, 68, 2][..], &[0.25, 0.5][..]));
         assert_eq!(points.data[136..138], [0.75, 0.125]);
         assert_eq!(tensor("from = \"memory-weight\""), Tensor::new([2, 1], vec![0.0, 0.5]));
+        assert_eq!(tensor("from = \"closed-weight\""), Tensor::new([2, 1], vec![0.0; 2]));
         let pictures = tensor("from = [\"face\", \"memory\"]\nlayout = \"nchw\"\nrange = [0, 5]");
         assert_eq!((&pictures.shape[..], &pictures.data[..12]), (&[2, 6, 2, 2][..], &pictures.data[12..24]));
         assert_eq!(pictures.data[24..36], pictures.data[..12]);

@@ -105,7 +105,7 @@ fn mistakes_name_the_key_and_the_line() {
         ("end = \"clamp\"", "end = \"wrap\"", "wrap", 32),
         ("layout = \"n1wr\"", "layout = \"nhwc\"", "layout = \"nhwc\" of input \"mel\"", 29),
         ("from = [\"masked\", \"face\"]", "from = [\"masked\", \"features\"]", "names of earlier outputs", 29),
-        ("from = [\"masked\", \"face\"]", "from = [\"masked\", \"memory-weight\"]", "\"reference\" and \"memory\"", 29),
+        ("from = [\"masked\", \"face\"]", "from = [\"masked\", \"memory-weight\"]", "\"memory\" and \"closed\"", 29),
         (
             "from = \"features\"",
             "from = \"memory-weight\"",
@@ -183,11 +183,20 @@ fn mistakes_name_the_key_and_the_line() {
 #[test]
 fn inputs_from_memory_read_as_documented() {
     let input = |text: &str| toml::from_str::<Input>(&format!("name = \"x\"\n{text}")).map_err(|e| e.to_string());
-    assert_eq!(input("from = \"memory-weight\"").unwrap().source, Source::MemoryWeight);
-    assert_eq!(input("from = \"memory-landmarks\"\nlayout = \"npc\"").unwrap().source, Source::MemoryLandmarks);
-    let pictures = input("from = [\"face\", \"memory\"]\nlayout = \"nchw\"\nrange = [-1, 1]").unwrap().source;
+    assert_eq!(input("from = \"memory-weight\"").unwrap().source, Source::MemoryWeight(Remembered::Open));
+    assert_eq!(
+        input("from = \"memory-landmarks\"\nlayout = \"npc\"").unwrap().source,
+        Source::MemoryLandmarks(Remembered::Open)
+    );
+    assert_eq!(input("from = \"closed-weight\"").unwrap().source, Source::MemoryWeight(Remembered::Closed));
+    assert_eq!(
+        input("from = \"closed-landmarks\"\nlayout = \"npc\"").unwrap().source,
+        Source::MemoryLandmarks(Remembered::Closed)
+    );
+    let pictures =
+        input("from = [\"face\", \"memory\", \"closed\"]\nlayout = \"nchw\"\nrange = [-1, 1]").unwrap().source;
     assert!(matches!(&pictures, Source::Pictures { pictures, range, .. }
-        if *pictures == [Picture::Face, Picture::Memory] && range.0 == [-1.0, 1.0]));
+        if *pictures == [Picture::Face, Picture::Memory(Remembered::Open), Picture::Memory(Remembered::Closed)] && range.0 == [-1.0, 1.0]));
     for (text, expected) in [
         ("from = \"memory\"", "input \"x\" needs `layout`: \"nchw\""),
         ("from = \"memory-landmarks\"", "input \"x\" needs `layout`: \"npc\""),
@@ -200,7 +209,9 @@ fn inputs_from_memory_read_as_documented() {
     }
     let mut manifest = toml::from_str::<Manifest>(WAV2LIP).unwrap();
     assert!(!manifest.draws_by_landmarks());
-    for text in ["from = \"memory\"\nlayout = \"nchw\"", "from = \"memory-weight\""] {
+    for text in
+        ["from = \"memory\"\nlayout = \"nchw\"", "from = \"memory-weight\"", "from = \"closed\"\nlayout = \"nchw\""]
+    {
         manifest.lipsyncgen.graph[0].input[1] = input(text).unwrap();
         assert!(manifest.draws_by_landmarks(), "{text}");
     }

@@ -63,8 +63,8 @@ impl Manifest {
     pub fn draws_by_landmarks(&self) -> bool {
         self.inputs().any(|input| match &input.source {
             // What is worth remembering is judged by them.
-            Source::Landmarks(_) | Source::MemoryLandmarks | Source::MemoryWeight => true,
-            Source::Pictures { pictures, .. } => pictures.contains(&Picture::Memory),
+            Source::Landmarks(_) | Source::MemoryLandmarks(_) | Source::MemoryWeight(_) => true,
+            Source::Pictures { pictures, .. } => pictures.iter().any(|picture| matches!(picture, Picture::Memory(_))),
             _ => false,
         }) || matches!(self.facepaste.blend, Some(Blend::Hull { .. }))
     }

@@ -24,11 +24,11 @@ pub enum Source {
     Landmarks(Select),
     /// (N, 68, 2) landmarks of what [`Picture::Memory`] shows, in fractions of that crop; where nothing is remembered, those of
     /// the present one.
-    MemoryLandmarks,
+    MemoryLandmarks(Remembered),
     /// (N, 1) how much of [`Picture::Memory`] is to be used: 0 where nothing is remembered, or it was remembered at this very
     /// frame; 1 from 300 ms of running time after that. Before another crop takes the place of the one that is remembered, the
     /// weight falls to 0 within 200 ms.
-    MemoryWeight,
+    MemoryWeight(Remembered),
     /// (N, 3·k, H, W): the k pictures one after the other along the channels, colours in the order of `[facecrop] color`.
     Pictures { pictures: Vec<Picture>, range: Range, mask: Option<Mask>, normal: Option<Normal> },
     /// The same for all frames; `shape` is the whole shape, without a batch axis.
@@ -45,10 +45,18 @@ pub enum Picture {
     Masked,
     /// The first crop of the face's track.
     Reference,
-    /// Of all crops of the face's track so far, the one that shows most of the mouth's inside: lips apart by 8 % of the mouth's
-    /// width or more, and teeth between them, facing the camera, sharp. Where there was none yet: the present crop. See
+    /// Of all crops of the face's track so far, the best of a kind. Where there was none yet: the present crop. See
     /// [`Source::MemoryWeight`].
-    Memory,
+    Memory(Remembered),
+}
+
+/// Of which look of a person's mouth the best crop is kept: facing the camera, sharp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// `memory`: it shows most of the mouth's inside, lips apart by 8 % of the mouth's width or more, and teeth between them.
+    Open,
+    /// `closed`: lips apart by 3 % of the mouth's width or less.
+    Closed,
 }
 
 /// Which landmarks, in which order.
@@ -123,8 +131,8 @@ impl Input {
                 count * row
             }
             Source::Landmarks(select) => select.indices.len() * 2,
-            Source::MemoryLandmarks => LANDMARKS * 2,
-            Source::MemoryWeight => 1,
+            Source::MemoryLandmarks(_) => LANDMARKS * 2,
+            Source::MemoryWeight(_) => 1,
             Source::Pictures { pictures, .. } => 3 * pictures.len() * crop.width * crop.height,
             Source::Constant { value, .. } => value.len(),
             Source::Earlier(_) => 0,
@@ -297,9 +305,9 @@ impl RawInput {
         Ok(Source::Features { rows, layout, shape: self.shape.as_deref().map(numbers) })
     }
 
-    fn memory_landmarks(&self) -> Result<Source, String> {
+    fn memory_landmarks(&self, of: Remembered) -> Result<Source, String> {
         self.allow(&[Key::Layout])?;
-        self.points_layout().map(|()| Source::MemoryLandmarks)
+        self.points_layout().map(|()| Source::MemoryLandmarks(of))
     }
 
     /// The only layout of points.
@@ -398,14 +406,16 @@ fn numbers(list: &[Checked<u32, 1, 1_000_000>]) -> Vec<usize> {
 }
 
 /// What fills a tensor by itself.
-const ALONE: [&str; 5] = ["features", "landmarks", "memory-landmarks", "memory-weight", "constant"];
+const ALONE: [&str; 7] =
+    ["features", "landmarks", "memory-landmarks", "memory-weight", "closed-landmarks", "closed-weight", "constant"];
 
 fn picture(name: &str) -> Option<Picture> {
     match name {
         "face" => Some(Picture::Face),
         "masked" => Some(Picture::Masked),
         "reference" => Some(Picture::Reference),
-        "memory" => Some(Picture::Memory),
+        "memory" => Some(Picture::Memory(Remembered::Open)),
+        "closed" => Some(Picture::Memory(Remembered::Closed)),
         _ => None,
     }
 }
@@ -420,10 +430,11 @@ impl TryFrom<RawInput> for Input {
             [] => return Err(format!("from of input \"{}\" is an empty list", &*raw.name)),
             ["features"] => raw.features()?,
             ["landmarks"] => raw.landmarks()?,
-            ["memory-landmarks"] => raw.memory_landmarks()?,
-            ["memory-weight"] => {
+            ["memory-landmarks"] => raw.memory_landmarks(Remembered::Open)?,
+            ["closed-landmarks"] => raw.memory_landmarks(Remembered::Closed)?,
+            [name @ ("memory-weight" | "closed-weight")] => {
                 raw.allow(&[])?;
-                Source::MemoryWeight
+                Source::MemoryWeight(if *name == "closed-weight" { Remembered::Closed } else { Remembered::Open })
             }
             ["constant"] => raw.constant()?,
             _ if pictures.len() == from.len() => raw.pictures(pictures)?,
@@ -434,9 +445,9 @@ impl TryFrom<RawInput> for Input {
             names => {
                 return Err(format!(
                     "from = {names:?} of input \"{}\": expected \"{}\" or \"constant\" alone, one or more of \"face\", \"masked\", \
-                     \"reference\" and \"memory\", or names of earlier outputs",
+                     \"reference\", \"memory\" and \"closed\", or names of earlier outputs",
                     &*raw.name,
-                    ALONE[..4].join("\", \"")
+                    ALONE[..6].join("\", \"")
                 ));
             }
         };
