@@ -17,6 +17,7 @@ INNER_AREA = (0.22, 0.12, 0.78, 0.74)  # of the crop: left, top, right, bottom
 KNOTS = 21  # odd: one is in the middle
 MID = KNOTS // 2
 LEVELS = 12  # places between the lips where the dark line between both rows of teeth is looked for
+SLIT_SHADE = 0.5  # so much brighter than it is counts a place right under the upper lip, where lips are hardly apart
 ONE_ROW = 0.6  # as bright as this, relative to the brightest, is no such line: all that is seen are upper teeth
 SEARCH = 13  # places above and below the seam where the dark line is looked for
 
@@ -59,6 +60,7 @@ NECK = 0.2  # what the chin pushes away below the jaw line ends within this
 OWN = 0.35, 0.15  # of the wanted opening: with less of its own the mouth's inside is drawn, with both it is the source's own
 
 SLIT = 0.03  # lips that are less than this apart, mouth widths, show little of what is between them
+ROOTS = 0.4  # of what is seen of the upper teeth, the part that may be shaded by the lip
 LIP_RIM = 0.03  # so far into the lower lip, mouth widths, is lip without teeth in it
 TIPS_SHADE = 0.03, 0.56  # the upper teeth's shade on the lower ones reaches so far, mouth widths, and is at most so dark
 
@@ -269,12 +271,14 @@ class Renderer(nn.Module):
 
         # Between the lips the source's own inside, as far as it has one: the upper teeth stay with the skull, the lower ones ride on
         # the lip, and nothing is stretched or squeezed between them.
-        (top, bottom), (_, bottom_to) = halves(at), halves(at_to)
-        meet = self.rows_meet(face, middle, width * axes, k, upper, lower)
+        (top, bottom), (top_to, bottom_to) = halves(at), halves(at_to)
+        meet = self.rows_meet(face, middle, width * axes, k, upper, lower, gap_mid)
         tips = top + meet * (bottom - top)
         # Of lower teeth that are not seen there is no rim either: the lip goes on there, under what is drawn.
         lip = LIP_RIM * (1 - smoothstep((1 - meet) * (bottom - top), 0.05))
-        place = torch.where(v < tips, v.maximum(top), (v + lip + bottom - bottom_to).maximum(tips + lip))
+        # A lip that rises shows more of the teeth that it hid: they go on as they are, without the lip's shade.
+        roots = top + (top - top_to).relu().minimum(ROOTS * (tips - top))
+        place = torch.where(v < tips, v.maximum(roots), (v + lip + bottom - bottom_to).maximum(tips + lip))
         source = source + (apart.amax(1, keepdim=True) < 0).float() * calm * (place - v - source)
 
         # What covers the lips is drawn like the inside: between edges that are this far away.
@@ -393,14 +397,16 @@ class Renderer(nn.Module):
         rows = picture.reshape(-1, 3, COARSE, SIDE // COARSE, SIDE).sum(3)
         return (rows @ (self.pool @ x.transpose(1, 2)) * y.transpose(1, 2)).sum(2)
 
-    def rows_meet(self, picture, middle, axes, knots, upper, lower):
-        """(n, 1, 1): where between the lips, from the upper (0) to the lower one (1), both rows of teeth meet: the darkest place."""
+    def rows_meet(self, picture, middle, axes, knots, upper, lower, gap):
+        """(n, 1, 1): where between the lips, from the upper (0) to the lower one (1), both rows of teeth meet: the darkest place. gap: between the
+        lips, mouth widths. In a slit what is dark near the upper lip is that lip, or its shade."""
         columns = slice(MID - 4, MID + 5, 2)
         top, bottom = upper[..., columns], lower[..., columns]
         v = top + self.levels[:, None] * (bottom - top)
         u, v = (t.reshape(-1, 1, LEVELS * 5) for t in (knots[..., columns] + 0 * v, v))
         seen = (self.luma @ self.look(picture, middle, axes, u, v)).reshape(-1, LEVELS, 5).mean(2, keepdim=True)
         dark = seen / seen.amax(1, keepdim=True).clamp(min=0.02)
+        dark = dark + (1 - self.levels[:, None]) * (SLIT_SHADE * (1 - smoothstep(gap - 0.05, 0.08)))
         share = torch.softmax(torch.cat([dark, 0 * dark[:, :1] + ONE_ROW], 1) / -0.05, 1)
         below = (share * (1 - torch.cat([self.levels, self.levels.new_ones(1)])[:, None])).sum(1, keepdim=True)
         return 1 - below * smoothstep(below - 0.05, 0.15)  # the last of it is the lip's rim
@@ -420,7 +426,7 @@ class Renderer(nn.Module):
         top, bottom = halves(self.curves(u, lips)[0])
         tall = (bottom - top).relu()
         axes = scale * torch.cat([wide * axes[:, :1], axes[:, 1:]], 1)
-        meet = self.rows_meet(memory, middle, axes, self.knots, *halves(lips))
+        meet = self.rows_meet(memory, middle, axes, self.knots, *halves(lips), (lips[:, 1:] - lips[:, :1])[..., MID : MID + 1] / wide)
         # A rim of what was seen belongs to the lips. The upper teeth stay where they are while the lip comes down over them.
         rim = 0.07 * tall
         short = short * width
