@@ -82,13 +82,15 @@ make_plain() {
     case $(about codec_name),$(about alpha_mode) in
         vp8,?* | vp9,?*) input+=(-c:v "libvpx$([ "$(about codec_name)" = vp8 ] || echo -vp9)") ;;
     esac
+    # The last frame lasts as long as the one before: setpts forgets how long frames last.
+    local lasting='setts=duration=if(isnan(PREV_INPTS)\,DURATION\,PTS-PREV_INPTS)'
     times=(-vsync passthrough -enc_time_base -1)
     # Some formats' time base is as slow as they are.
     [ -z "$rate" ] || times=(-vsync passthrough)
     # One frame is a still picture, whatever is said of its rate.
     [ "$(frames_of "$1")" -gt 1 ] || times=(-frames:v 1 -r 25) filter=${filter%,fps=*}
     run ffmpeg -nostdin -v error "${input[@]}" -i "$1" -filter_complex "[V:0]$filter,format=yuv444p[plain]" \
-        -map '[plain]' ${6:+-t "$6"} "${times[@]}" -c:v libx264 -preset ultrafast -crf 4 -f mp4 "$3" 2> "$work/errors" ||
+        -map '[plain]' ${6:+-t "$6"} "${times[@]}" -c:v libx264 -preset ultrafast -crf 4 -bsf:v "$lasting" -f mp4 "$3" 2> "$work/errors" ||
         fail "$2 cannot be read, is it damaged? $(complaint)"
 }
 
@@ -110,11 +112,12 @@ direction() {
 faster() { [ "$1" -le 1 ] || ! shorter "$(awk -v n="$1" -v t="$2" 'BEGIN { print (t > 0 ? n / t : 25) }')" 24.5 || echo 25; }
 
 # Seconds from the first to the end of the last packet of a stream ("V:0": pictures, but not a cover; "a:0": sound).
-# Counted, because what a file's header says is missing in some files and wrong in those cut short.
+# Counted, because what a file's header says is missing in some files and wrong in those cut short. Where the last one does not say how
+# long it lasts, it is taken to last as long as they do in the mean.
 seconds_of() {
     ffprobe -v quiet -select_streams "$2" -show_entries packet=pts_time,duration_time -of csv=p=0 "$1" |
-        awk -F, '$1 + 0 == $1 { if (!n++ || $1 < first) first = $1; if ($1 + $2 > end) end = $1 + $2 }
-            END { printf "%.6f\n", end - first }'
+        awk -F, '$1 + 0 == $1 { if (!n++ || $1 < first) first = $1; if ($1 >= last) { last = $1; said = $2 + 0 }; if ($1 + $2 > end) end = $1 + $2 }
+            END { if (n > 1 && !said && end <= last) end = last + (last - first) / (n - 1); printf "%.6f\n", end - first }'
 }
 frames_of() { ffprobe -v quiet -select_streams V:0 -show_entries packet=size -of csv=p=0 "$1" | wc -l; }
 
