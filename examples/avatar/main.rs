@@ -70,6 +70,10 @@ fn run() -> Result<(), String> {
         );
     }
 
+    if options.webrtc.is_some() {
+        run_main_loop()?;
+    }
+
     let targets = options.rtmp.clone().map(Target::Rtmp).into_iter().chain(options.file.clone().map(Target::File));
     let outputs: Vec<_> = targets.map(Output::start).collect();
     let feeds = || outputs.iter().map(|output| output.feed.clone());
@@ -102,6 +106,12 @@ fn run() -> Result<(), String> {
     let finished: Result<(), String> = finished.collect::<Vec<_>>().into_iter().collect();
     let _ = avatar.pipeline.set_state(gst::State::Null);
     finished.and(ended)
+}
+
+/// A viewer's sockets and threads are let go on GLib's main loop: without one, those of all who ever came stay.
+fn run_main_loop() -> Result<(), String> {
+    let thread = std::thread::Builder::new().name("main loop".into());
+    thread.spawn(|| gst::glib::MainLoop::new(None, false).run()).map(drop).map_err(|e| e.to_string())
 }
 
 /// Until the end of the sound, or something that cannot be helped.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What the generator answers when it is asked.
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -9,6 +13,9 @@ use parking_lot::Mutex;
 
 use super::imp::LipsyncGen;
 use crate::model;
+
+/// How often is looked whether a flush has come.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The serialized queries whose askers wait. The aggregator leaves them to its own thread, and a flush sends the asker away, and
 /// its query with it, while it is being answered: one that is not here any more must not be touched.
@@ -75,9 +82,9 @@ impl LipsyncGen {
 
     /// Answers what comes in the order of the frames, on the thread that sends them: as downstream does.
     pub(super) fn answer_serialized(&self, query: &mut gst::QueryRef) -> bool {
-        let Some(mut own) = self.asked.with(query, |query| query.to_owned()) else { return false };
+        let Some(own) = self.asked.with(query, |query| query.to_owned()) else { return false };
+        let Some((mut answered, mut own)) = self.ask_downstream(own) else { return false };
         let Some(own) = own.get_mut() else { return false };
-        let mut answered = self.obj().src_pad().peer_query(own);
         if let gst::QueryViewMut::Allocation(own) = own.view_mut() {
             // Where downstream has nothing to say, the frames that wait here still count.
             self.add_waiting(own);
@@ -89,6 +96,26 @@ impl LipsyncGen {
             }
         };
         answered && self.asked.with(query, tell).is_some()
+    }
+
+    /// What downstream answers; `None` where a flush of the picture or the end came first. In a paused pipeline the question waits in a
+    /// full queue, and since GStreamer 1.26 a flush waits for its answer: so another thread asks, and is left behind if need be.
+    fn ask_downstream(&self, mut query: gst::Query) -> Option<(bool, gst::Query)> {
+        let pad = self.obj().src_pad().clone();
+        let (answer, answers) = mpsc::sync_channel(1);
+        let asks = move || {
+            let answered = query.get_mut().is_some_and(|query| pad.peer_query(query));
+            // Nobody may wait any more.
+            let _ = answer.send((answered, query));
+        };
+        thread::Builder::new().name("lipsyncgen-query".into()).spawn(asks).ok()?;
+        loop {
+            match answers.recv_timeout(LOOK) {
+                Ok(answer) => return Some(answer),
+                Err(mpsc::RecvTimeoutError::Timeout) if !self.cancel.is_cancelled() => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Asks for as many more buffers as may wait here.

@@ -187,6 +187,8 @@ fn relink(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
     if subject.relinks[which].strong_count() > 0 {
         return;
     }
+    // Who does not know yet whose features are wanted, and finds nobody to ask, takes the default model, which this runtime cannot open.
+    subject.provoked |= which == 3 && pad.current_caps().is_none();
     let generator = subject.generator.clone();
     let (failed, whole) = (subject.failed_links.clone(), subject.whole.clone());
     let done = Arc::new(AtomicBool::new(false));
