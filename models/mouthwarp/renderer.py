@@ -61,6 +61,7 @@ OWN = 0.35, 0.15  # of the wanted opening: with less of its own the mouth's insi
 
 SLIT = 0.03  # lips that are less than this apart, mouth widths, show little of what is between them
 ROOTS = 0.4  # of what is seen of the upper teeth, the part that may be shaded by the lip
+CRUMBS = 0.02, 0.05  # lips that are less than the first apart, mouth widths, show no teeth but a person's own; after so much more all
 LIP_RIM = 0.03  # so far into the lower lip, mouth widths, is lip without teeth in it
 TIPS_SHADE = 0.03, 0.56  # the upper teeth's shade on the lower ones reaches so far, mouth widths, and is at most so dark
 
@@ -318,6 +319,7 @@ class Renderer(nn.Module):
         lacks, kept = share * lacks, share * (1 - lacks)
         shade = kept * (1 - bright)
         rgb = (1 - share + lacks * (0.6 + 0.4 * smoothstep(under, 0.18))) * drawn + 0.5 * shade * self.cheek
+        known = known * smoothstep(short - CRUMBS[0], CRUMBS[1])
         rgb = edge * (rgb + (1 - share) * has * known * (seen - drawn))
         alpha = edge * (1 - kept + shade)
         # The lips that cover these, moved as lips that open.
@@ -462,39 +464,32 @@ class Renderer(nn.Module):
         tongue = smoothstep(0.11 + 0.40 * want - 0.9 * uu - above, 0.10)
         tip_light = 1 - 0.5 * smoothstep(above, 0.20)
 
-        # Both rows of teeth, first the upper one. It hangs from the skull: it stays while the lips move. Rounded lips cover it.
-        # Lower teeth ride on the jaw: where the lip falls by itself little of them shows.
-        def rows(upper, lower):
-            return u.new_tensor([[upper], [lower]])
-
-        place = u * (1 + uu) * rows(1 / 0.148, 1 / 0.105)  # counts teeth from the middle; those at the sides turn away
+        # The upper teeth. They hang from the skull: they stay while the lips move. Rounded lips cover them. Lower teeth are not drawn: where nobody
+        # knows them the lip hides them better than a guess looks. In a slit there is a shadow, and crumbs of teeth in it look like none.
+        place = u * (1 + uu) / 0.148  # counts teeth from the middle; those at the sides turn away
         offset = (place - torch.floor(place) - 0.5).abs()  # 0 in a tooth's middle, 0.5 between two
         bulge = square(offset)
         cleft = 0.6 * smoothstep(10 * offset - 4)
-        tips = torch.cat([rest_mid + 0.055 - 0.03 * round_, 0.055 - 0.03 * smoothstep(want - 0.25, 0.3)], 1)
-        inwards = tips - torch.cat([v, above], 1) - rows(0.32, 0.10) * uu  # from the teeth's tips towards their roots
-        half = rows(0.33, 0.26) - rows(0.06, 0.08) * round_
-        tooth = smoothstep(inwards - 0.05 * bulge - 0.003, 0.018)  # rounded corners
-        tooth = tooth * (1 - smoothstep(u.abs() - half, 0.10))
-        gum = smoothstep(inwards + rows(0.08, -0.08) * bulge - rows(0.30, 0.19), 0.02)
+        tips = rest_mid + 0.055 - 0.03 * round_
+        inwards = tips - v - 0.32 * uu  # from the teeth's tips towards their roots
+        tooth = smoothstep(inwards - 0.035 * bulge - 0.003, 0.022)  # rounded corners
+        tooth = tooth * (1 - smoothstep(u.abs() - (0.33 - 0.06 * round_), 0.10)) * smoothstep(within.sum(1, keepdim=True) - CRUMBS[0], CRUMBS[1])
+        gum = smoothstep(inwards + 0.08 * bulge - 0.30, 0.02)
         # Rounded enamel: bright in the middle, shaded to the sides of each tooth and of the row, a little grey at the tip.
-        shade = (1 - 0.64 * bulge) * (1 - 0.30 * cleft) * (1 - 1.3 * uu)
-        strength = rows(1, 0.66) - rows(0.25, 0.40) * round_
-        shade = shade * (rows(0.80, 0.75) * strength + rows(0.20, 0.25) * strength * smoothstep(within, 0.05))
+        strength = 1 - 0.25 * round_
+        shade = (1 - 0.40 * bulge) * (1 - 0.22 * cleft) * (1 - 1.3 * uu) * strength * (0.80 + 0.20 * smoothstep(within[:, :1], 0.05))
         shade = shade.clamp(min=0.05)
 
-        # How much of each is seen: the upper teeth, the lower ones behind them, what lies behind both.
-        first, second = halves(tooth * teeth)
-        tooth = torch.cat([first, second - second * first], 1)
-        free = 1 - tooth.sum(1, keepdim=True)
+        # How much of each is seen: the teeth, what lies behind them.
+        tooth = tooth * teeth
+        free = 1 - tooth
         gum, tongue = tooth * gum, free * tongue
         behind = (free - tongue) * cheek
         out = torch.cat([self.cavity, self.tongue, self.cheek], 1) @ torch.cat([(free - tongue - behind) * cavity, tongue * tip_light, behind], 1)
-        for enamel, gum, shade in zip(halves(tooth - gum), halves(gum), halves(shade)):
-            out = out + torch.cat([self.enamel, self.gum], 1) @ torch.cat([enamel, gum], 1) * self.shadowed(shade)
+        out = out + torch.cat([self.enamel, self.gum], 1) @ torch.cat([tooth - gum, gum], 1) * self.shadowed(shade)
         # Little light falls through a narrow slit, and the lips shade what is right behind them.
         gap, near = within.sum(1, keepdim=True), torch.cat([within[:, :1], within.amin(1, keepdim=True)], 1)
         narrow = smoothstep(gap, 0.02)
-        deep, edge = halves(smoothstep(near + rows(0, 0.018), rows(0.04, 0.03)))
+        deep, edge = halves(smoothstep(near + u.new_tensor([[0], [0.018]]), u.new_tensor([[0.04], [0.03]])))
         dark = self.slit(gap + 0.01) * (0.55 + 0.45 * deep)
         return out * light * self.shadowed(dark), narrow * edge
