@@ -48,7 +48,7 @@ COVER_AREA = 0.50, 0.27, 0.40  # to the sides, upwards and downwards of the midd
 COVER_FADE = 0.4  # of that, where it ends
 SQUEEZED = 0.12  # covering lips that open so far, mouth widths, are as wide as those under them
 RAISE = 0.22  # of an opening, how far the upper lip rises
-HIDE, HIDE_MORE = 0.015, 0.07  # this much of lips that close, and this much of their gap, counts as inside, mouth widths
+HIDE, HIDE_MORE = 0.025, 0.07  # this much of lips that close, and this much of their gap, counts as inside, mouth widths
 CREASE = 0.018  # so far into each of the lips, mouth widths, the dark line reaches where closed lips meet
 HIDE_MOST = 0.35  # but no more of a lip than this: a grin's are thin
 RELAXED = 0.11, 0.16  # lips that were stretched around an open mouth are as thick as this when they have closed, mouth widths, …
@@ -59,9 +59,9 @@ LIP = 0.1  # this much of the lower lip moves as one, before the chin's own move
 NECK = 0.2  # what the chin pushes away below the jaw line ends within this
 OWN = 0.35, 0.15  # of the wanted opening: with less of its own the mouth's inside is drawn, with both it is the source's own
 
-SLIT = 0.03  # lips that are less than this apart, mouth widths, show little of what is between them
+SLIT = 0.045  # lips that are less than this apart, mouth widths, show little of what is between them
 ROOTS = 0.4  # of what is seen of the upper teeth, the part that may be shaded by the lip
-CRUMBS = 0.02, 0.05  # lips that are less than the first apart, mouth widths, show no teeth but a person's own; after so much more all
+CRUMBS = 0.03, 0.06  # lips that are less than the first apart, mouth widths, show no teeth but a person's own; after so much more all
 LIP_RIM = 0.03  # so far into the lower lip, mouth widths, is lip without teeth in it
 TIPS_SHADE = 0.03, 0.56  # the upper teeth's shade on the lower ones reaches so far, mouth widths, and is at most so dark
 
@@ -180,13 +180,15 @@ class Renderer(nn.Module):
         seam = seam + (1 - opened) * self.dark_line(face, middle, width * axes, seam)
         gap, gap_mid = opened * gap, opened * gap_mid
         want = shown * unit  # mouth widths
-        # Lips that come together take no rim of what lay between them along, and those that part no rim of the dark line where they met.
+        # Lips that move take no rim of what lies between them along, and those that part no rim of the dark line where they met.
         closing = opened * (1 - want / gap_mid.clamp(min=0.02)).clamp(min=0)
-        rim = (closing * (HIDE + HIDE_MORE * gap_mid) + (1 - opened) * CREASE * smoothstep(want, 0.05)) * lens**0.3
+        moving = smoothstep((want - gap_mid).abs(), 0.04)
+        rim = (opened * HIDE * moving + closing * HIDE_MORE * gap_mid + (1 - opened) * CREASE * smoothstep(want, 0.05)) * lens**0.3
         outlines = polyline(k, marks[:, [[AT[name] for name in outline] for outline in OUTLINES]])
         thickness = ((torch.cat([upper, lower], 1) - outlines) * self.outwards).clamp(min=0)
         rim_above, rim_below = halves(torch.minimum(rim, HIDE_MOST * thickness))
-        upper, lower = seam - gap / 2 - rim_above, seam + gap / 2 + rim_below
+        rims = seam - gap / 2, seam + gap / 2
+        upper, lower = rims[0] - rim_above, rims[1] + rim_below
         gap = lower - upper
         # Where they meet when the mouth closes: half way to a plain curve between the corners where they were far apart.
         rest = upper + REST * gap / (1 + gap_mid / REST_WIDE)
@@ -273,7 +275,7 @@ class Renderer(nn.Module):
         # Between the lips the source's own inside, as far as it has one: the upper teeth stay with the skull, the lower ones ride on
         # the lip, and nothing is stretched or squeezed between them.
         (top, bottom), (top_to, bottom_to) = halves(at), halves(at_to)
-        meet = self.rows_meet(face, middle, width * axes, k, upper, lower, gap_mid)
+        meet = self.rows_meet(face, middle, width * axes, k, *rims, gap_mid)
         tips = top + meet * (bottom - top)
         # Of lower teeth that are not seen there is no rim either: the lip goes on there, under what is drawn.
         lip = LIP_RIM * (1 - smoothstep((1 - meet) * (bottom - top), 0.05))
