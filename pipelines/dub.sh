@@ -170,8 +170,9 @@ untagged=()
 case $(about color_space),$(about pix_fmt) in
     unknown,yuv* | unknown,nv12) untagged=(-bsf:v h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2) ;;
 esac
-case $(about color_space),$(about pix_fmt),$((height > 576)) in
-    bt470bg,* | smpte170m,* | unknown,yuv*,0) colour=bt601 ;;
+# GStreamer's decoder of Theora says BT.601 whatever the height.
+case $(about color_space),$(about pix_fmt),$((height > 576)),$(about codec_name) in
+    bt470bg,* | smpte170m,* | unknown,yuv*,0,* | unknown,*,theora) colour=bt601 ;;
     *) colour=bt709 ;;
 esac
 
