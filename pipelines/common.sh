@@ -31,7 +31,7 @@ bring() {
         return
     fi
     command -v curl > /dev/null || fail "$1: curl is needed to fetch it"
-    run curl --silent --show-error --fail --location --output "$2" -- "$1" 2> "$2.errors" ||
+    run curl --silent --show-error --fail --location --globoff --connect-timeout 20 --output "$2" -- "$1" 2> "$2.errors" ||
         fail "$1 cannot be fetched: $(sed 's/^curl: ([0-9]*) //;q' "$2.errors")"
     [ -s "$2" ] || fail "$1 is empty"
 }

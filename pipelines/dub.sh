@@ -105,6 +105,9 @@ folders+=("$unfinished")
 # Links with plain names: nothing needs quoting, whatever the files are called.
 bring "$video" "$work/video"
 bring "$audio" "$work/audio"
+for file in video audio; do
+    ! is_address "${!file}" || [ ! -e "$out" ] || ! cmp -s "$out" "$work/$file" || fail "$out is also an input; choose another name for the output"
+done
 ln -s -r -- "$unfinished/muxed.mp4" "$work/muxed.mp4"
 
 # --- What it is made of ------------------------------------------------------------------------------------------------

@@ -48,6 +48,9 @@ echo 'no media' > text.mp4
 head -c 3000 "$face" > cut.mp4
 fails 'no such file' missing.mp4 "$voice" out.mp4
 fails 'cannot be fetched' "file://$work/missing.mp4" "$voice" out.mp4
+cp "$face" own.mp4
+! "$dub" "file://$work/own.mp4" "$voice" own.mp4 > said 2>&1 || fail 'an address of the output was dubbed'
+grep -q 'is also an input' said && cmp -s "$face" own.mp4 || fail 'the output was an input, by its address'
 fails 'is empty' nothing.mp4 "$voice" out.mp4
 fails 'not a media file' text.mp4 "$voice" out.mp4
 fails 'damaged' cut.mp4 "$voice" out.mp4

@@ -59,29 +59,37 @@ pub struct LipsyncBin {
     audio_src: gst::GhostPad,
     /// What is missing where they could not be made.
     parts: OnceLock<Result<Parts, glib::BoolError>>,
-    /// The last seek that was done.
-    sought: Mutex<Option<gst::Seqnum>>,
+    sought: Mutex<Option<Sought>>,
+}
+
+/// What came of the last seek.
+#[derive(Clone, Copy)]
+struct Sought {
+    seqnum: gst::Seqnum,
+    /// Picture and sound were sought.
+    picture: bool,
+    /// The sound was sought alone; `None`: nobody tried.
+    sound: Option<bool>,
 }
 
 impl LipsyncBin {
     /// An application's seek comes from every sink, so from both ends, and each leads to the sound's source: done twice, a segment's
     /// sound would play twice, or its SEGMENT_DONE be told twice. The first one seeks picture and sound, whichever end it came from.
+    /// Beside a picture that cannot be sought in, the sound's end seeks the sound alone.
     fn src_event(&self, end: &gst::GhostPad, event: gst::Event) -> bool {
-        let forward = |end: &gst::GhostPad, event| gst::Pad::event_default(end, Some(&*self.obj()), event);
+        let forward = |end: &gst::GhostPad| gst::Pad::event_default(end, Some(&*self.obj()), event.clone());
         if event.type_() != gst::EventType::Seek {
-            return forward(end, event);
+            return forward(end);
         }
-        let seqnum = Some(event.seqnum());
-        if *self.sought.lock() == seqnum {
-            return true;
+        let seqnum = event.seqnum();
+        let known = (*self.sought.lock()).filter(|sought| sought.seqnum == seqnum);
+        let picture = known.map_or_else(|| forward(&self.video_src), |sought| sought.picture);
+        let mut sound = known.and_then(|sought| sought.sound);
+        if !picture && *end == self.audio_src && sound.is_none() {
+            sound = Some(forward(&self.audio_src));
         }
-        // Beside a picture that cannot be sought in, the sound's end seeks the sound alone.
-        let sought =
-            forward(&self.video_src, event.clone()) || *end == self.audio_src && forward(&self.audio_src, event);
-        if sought {
-            *self.sought.lock() = seqnum;
-        }
-        sought
+        *self.sought.lock() = Some(Sought { seqnum, picture, sound });
+        picture || *end == self.audio_src && sound == Some(true)
     }
 
     fn parts(&self) -> Option<&Parts> {

@@ -18,6 +18,7 @@ use super::arrival::Arrival;
 use super::flushes::Flushes;
 use super::loaded::{Loaded, new_rows};
 use super::queries::{Asked, refuses_seeks};
+use super::segments::Segments;
 use super::settings::{Settings, properties};
 use super::state::{Item, State};
 use super::stats::Stats;
@@ -184,6 +185,7 @@ impl LipsyncGen {
         let batch = if self.state.lock().begun { batch } else { 1 };
         self.watchdog.enter(Phase::Waiting);
         let timeout = timeout && self.is_overdue(latency);
+        self.leave_sound_alone();
         self.take_frame(capacity);
         self.take_features(&loaded, settings.av_offset, batch);
         let (ready, held) = self.ready_frames(&loaded, settings.av_offset);
@@ -390,7 +392,7 @@ impl ElementImpl for LipsyncGen {
         {
             // Without the pad there was nothing to wait for; now there is, from its first buffer on.
             let mut state = self.state.lock();
-            state.front_taken = false;
+            (state.front_taken, state.segments.sound) = (false, false);
             if let Some(rows) = &mut state.rows {
                 rows.clear();
             }
@@ -411,6 +413,7 @@ impl ElementImpl for LipsyncGen {
             *features = None;
         }
         drop(features);
+        self.state.lock().segments.sound = false;
         self.parent_release_pad(pad);
     }
 
@@ -456,6 +459,10 @@ impl AggregatorImpl for LipsyncGen {
         let result = self.step(timeout);
         if result == Err(gst::FlowError::Eos) {
             self.end();
+        }
+        if result.is_err_and(|error| error != gst_base::AGGREGATOR_FLOW_NEED_DATA) {
+            // The aggregator empties its pads.
+            self.state.lock().segments = Segments::default();
         }
         result
     }
@@ -522,7 +529,7 @@ impl AggregatorImpl for LipsyncGen {
                 }
                 return true;
             }
-            EventView::Gap(_) => self.see_end(pad, &event),
+            EventView::Gap(_) => return self.take_gap(pad, event),
             EventView::FlushStart(_) if is_video => {
                 self.cancel.flush_start();
                 self.arrival.flush(true);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What the generator answers when it is asked.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +21,11 @@ const LOOK: Duration = Duration::from_millis(10);
 /// The serialized queries whose askers wait. The aggregator leaves them to its own thread, and a flush sends the asker away, and
 /// its query with it, while it is being answered: one that is not here any more must not be touched.
 #[derive(Default)]
-pub struct Asked(Mutex<Vec<Address>>);
+pub struct Asked {
+    waiting: Mutex<Vec<Address>>,
+    /// Another thread asks downstream.
+    asking: Arc<AtomicBool>,
+}
 
 /// Of a query; only ever compared.
 type Address = usize;
@@ -38,20 +43,20 @@ fn address(query: &gst::QueryRef) -> Address {
 impl Asked {
     pub fn add(&self, query: &gst::QueryRef) -> Asks<'_> {
         let address = address(query);
-        self.0.lock().push(address);
+        self.waiting.lock().push(address);
         Asks { asked: self, address }
     }
 
     /// Does something with `query` if it is still there; the asker stays that long.
     fn with<T>(&self, query: &mut gst::QueryRef, act: impl FnOnce(&mut gst::QueryRef) -> T) -> Option<T> {
-        let asked = self.0.lock();
+        let asked = self.waiting.lock();
         asked.contains(&address(query)).then(|| act(query))
     }
 }
 
 impl Drop for Asks<'_> {
     fn drop(&mut self) {
-        self.asked.0.lock().retain(|address| *address != self.address);
+        self.asked.waiting.lock().retain(|address| *address != self.address);
     }
 }
 
@@ -101,14 +106,23 @@ impl LipsyncGen {
     /// What downstream answers; `None` where a flush of the picture or the end came first. In a paused pipeline the question waits in a
     /// full queue, and since GStreamer 1.26 a flush waits for its answer: so another thread asks, and is left behind if need be.
     fn ask_downstream(&self, mut query: gst::Query) -> Option<(bool, gst::Query)> {
+        if self.asked.asking.swap(true, Ordering::Relaxed) {
+            // One that was left behind still waits; another would wait behind it.
+            return Some((false, query));
+        }
+        let asking = self.asked.asking.clone();
         let pad = self.obj().src_pad().clone();
         let (answer, answers) = mpsc::sync_channel(1);
         let asks = move || {
             let answered = query.get_mut().is_some_and(|query| pad.peer_query(query));
+            asking.store(false, Ordering::Relaxed);
             // Nobody may wait any more.
             let _ = answer.send((answered, query));
         };
-        thread::Builder::new().name("lipsyncgen-query".into()).spawn(asks).ok()?;
+        if thread::Builder::new().name("lipsyncgen-query".into()).spawn(asks).is_err() {
+            self.asked.asking.store(false, Ordering::Relaxed);
+            return None;
+        }
         loop {
             match answers.recv_timeout(LOOK) {
                 Ok(answer) => return Some(answer),

@@ -24,9 +24,10 @@ pub struct Segments {
     pub sound: bool,
 }
 
-/// A SEGMENT_DONE comes only where the segment was asked for as such.
+/// Whether the pad's segment has such an end: it has where it was asked for, and may where it is not known yet.
 fn has_an_end(pad: &gst_base::AggregatorPad) -> bool {
-    pad.segment().flags().contains(gst::SegmentFlags::SEGMENT) && !pad.is_eos()
+    let segment = pad.segment();
+    !pad.is_eos() && (segment.flags().contains(gst::SegmentFlags::SEGMENT) || segment.format() != gst::Format::Time)
 }
 
 impl LipsyncGen {
@@ -40,37 +41,57 @@ impl LipsyncGen {
         let _ = self.parent_sink_event_pre_queue(pad, end);
     }
 
-    /// The aggregator makes a buffer of this GAP: is it an end?
-    pub(super) fn see_end(&self, pad: &gst_base::AggregatorPad, gap: &gst::EventRef) {
-        if !gap.structure().is_some_and(|structure| structure.has_field(END)) {
-            return;
+    /// The aggregator makes a buffer of this GAP: where it is an end, that is at the front of the pad now.
+    pub(super) fn take_gap(&self, pad: &gst_base::AggregatorPad, gap: gst::Event) -> bool {
+        let is_end = gap.structure().is_some_and(|structure| structure.has_field(END));
+        let taken = self.parent_sink_event(pad, gap);
+        // A flush may have come in between.
+        if is_end && pad.peek_buffer().is_some_and(|buffer| buffer.size() == 0) {
+            gst::debug!(CAT, obj = pad, "the segment is over; {}", self.levels());
+            let segments = &mut self.state.lock().segments;
+            *(if *pad == self.video { &mut segments.picture } else { &mut segments.sound }) = true;
         }
-        gst::debug!(CAT, obj = pad, "the segment is over; {}", self.levels());
-        let segments = &mut self.state.lock().segments;
-        *(if *pad == self.video { &mut segments.picture } else { &mut segments.sound }) = true;
+        taken
     }
 
-    /// Goes on behind the ends that are at the front of the pads, where `held` frames still wait for rows.
+    /// Beside a picture whose segment has no end, the sound goes on behind that of its own.
+    pub(super) fn leave_sound_alone(&self) {
+        if self.state.lock().segments.sound && !has_an_end(&self.video) {
+            self.drop_end_of_sound();
+        }
+    }
+
+    /// Goes on behind the end of the picture's segment, which is at the front of its pad, where no frame is held and the sound's is over too.
     pub(super) fn leave_segments(&self, loaded: &Loaded, held: usize) {
-        let ends = |state: &Segments| (state.picture, state.sound);
-        let (picture, sound) = ends(&self.state.lock().segments);
-        if !picture && !sound || picture && held > 0 {
+        let (picture, sound) = {
+            let segments = &self.state.lock().segments;
+            (segments.picture, segments.sound)
+        };
+        if !picture || held > 0 {
             return;
         }
-        let features = self.features.lock().clone();
-        if picture && !sound && features.as_ref().is_some_and(has_an_end) {
+        if !sound && self.features.lock().as_ref().is_some_and(has_an_end) {
             // No frame wants the rows that are left, and behind them is the end of the sound's.
             self.let_rows_go(loaded);
             return;
         }
-        if sound && !picture && has_an_end(&self.video) {
-            return;
+        self.state.lock().segments.picture = false;
+        self.video.drop_buffer();
+        if sound {
+            self.drop_end_of_sound();
         }
-        self.state.lock().segments = Segments::default();
-        if picture {
-            self.video.drop_buffer();
+    }
+
+    fn drop_end_of_sound(&self) {
+        let features = self.features.lock().clone();
+        {
+            let state = &mut *self.state.lock();
+            state.segments.sound = false;
+            if let Some(rows) = &mut state.rows {
+                rows.go_on();
+            }
         }
-        if sound && let Some(pad) = features {
+        if let Some(pad) = features {
             pad.drop_buffer();
         }
     }

@@ -65,9 +65,14 @@ impl RowStore {
         self.ended = false;
     }
 
-    /// No more rows will come until [`RowStore::clear`] or the next [`RowStore::push`].
+    /// No more rows will come until [`RowStore::clear`], [`RowStore::go_on`] or the next [`RowStore::push`].
     pub fn end(&mut self) {
         self.ended = true;
+    }
+
+    /// More rows will come after all, of a new stretch.
+    pub fn go_on(&mut self) {
+        self.ended = false;
     }
 
     /// Appends whole rows, the first of which is the `offset`-th of its stretch. It belongs to `time`, or that is when the

@@ -202,7 +202,7 @@ fn inputs_from_memory_read_as_documented() {
         ("from = \"memory-landmarks\"", "input \"x\" needs `layout`: \"npc\""),
         ("from = \"memory-landmarks\"\nlayout = \"ncp\"", "layout = \"ncp\" of input \"x\": expected \"npc\""),
         ("from = \"memory-weight\"\nlayout = \"n1\"", "`layout` means nothing for input \"x\""),
-        ("from = [\"memory\", \"memory-weight\"]\nlayout = \"nchw\"", "\"memory-weight\" or \"constant\" alone"),
+        ("from = [\"memory\", \"memory-weight\"]\nlayout = \"nchw\"", "\"closed-weight\" or \"constant\" alone"),
     ] {
         let error = input(text).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");
