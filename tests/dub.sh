@@ -50,7 +50,8 @@ fails 'no such file' missing.mp4 "$voice" out.mp4
 fails 'cannot be fetched' "file://$work/missing.mp4" "$voice" out.mp4
 cp "$face" own.mp4
 ! "$dub" "file://$work/own.mp4" "$voice" own.mp4 > said 2>&1 || fail 'an address of the output was dubbed'
-grep -q 'is also an input' said && cmp -s "$face" own.mp4 || fail 'the output was an input, by its address'
+grep -q 'is also an input' said || fail 'the output was an input, by its address'
+cmp -s "$face" own.mp4 || fail 'an input was written over'
 fails 'is empty' nothing.mp4 "$voice" out.mp4
 fails 'not a media file' text.mp4 "$voice" out.mp4
 fails 'damaged' cut.mp4 "$voice" out.mp4
