@@ -123,9 +123,11 @@ fn seek(subject: &mut Subject, rng: &mut Rng, tell: &mut dyn FnMut(String)) {
     let (who, flush) = if subject.has_ended() { (None, true) } else { (who, flush) };
     tell(format!("seek {} to {start} … {stop:?} at {rate}, flush {flush}", who.unwrap_or("all")));
     // A muxer passes the flush of one side on, and the source of the other takes that for the end. Itself it refuses to seek, and
-    // GStreamer 1.22's matroskamux leaks the event. Nothing live can be sought in, and a seek that does not flush waits for the stream, which stands in PAUSED.
+    // GStreamer 1.22's matroskamux leaks the event. Nothing live can be sought in, and a seek that does not flush waits for the stream, which stands in PAUSED
+    // and after an error.
     let (_, state, pending) = subject.pipeline.state(ClockTime::ZERO);
-    let flows = state == State::Playing && pending == State::VoidPending && !subject.has_ended();
+    let playing = state == State::Playing && pending == State::VoidPending;
+    let flows = playing && !subject.has_ended() && subject.said.errors.lock().is_empty();
     if subject.plan.muxed || subject.plan.live || state < State::Paused || !flush && !flows {
         return;
     }
