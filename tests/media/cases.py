@@ -24,8 +24,8 @@ def x264(filters, args="", **more):
 
 
 def turned(filters, angle):
-    """ffmpeg 5 and 6 alike take this for turned to the left."""
-    return f"ffmpeg -t 1 -i \"$face\" -vf '{filters}' {X264} w.mp4; ffmpeg -i w.mp4 -c copy -metadata:s:v rotate={angle} \"$it\""
+    """Turned to the left; ffmpeg before 6 knows only the old way of saying so, and from 7 only the new one."""
+    return f"ffmpeg -t 1 -i \"$face\" -vf '{filters}' {X264} w.mp4; ffmpeg -display_rotation {angle} -i w.mp4 -c copy \"$it\" 2> /dev/null || ffmpeg -i w.mp4 -c copy -metadata:s:v rotate={angle} \"$it\""
 
 
 def still(filters="null", args=""):
