@@ -12,6 +12,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use parking_lot::Mutex;
 
+use super::CAT;
 use super::imp::LipsyncGen;
 use crate::model;
 
@@ -127,7 +128,10 @@ impl LipsyncGen {
             match answers.recv_timeout(LOOK) {
                 Ok(answer) => return Some(answer),
                 Err(mpsc::RecvTimeoutError::Timeout) if !self.cancel.is_cancelled() => {}
-                Err(_) => return None,
+                Err(_) => {
+                    gst::debug!(CAT, imp = self, "flushed before downstream has answered a query for memory");
+                    return None;
+                }
             }
         }
     }
