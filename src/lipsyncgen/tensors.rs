@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::memory::Recalls;
 use crate::face_meta::{Face, Generated, InnerGrid, LANDMARKS, Patch, RgbImage, Values, Warp};
 use crate::geometry::Point;
-use crate::model::manifest::{Color, Mask, Normal, Output, Picture, Range, Round, Source};
+use crate::model::manifest::{Area, Color, InnerArea, Mask, Normal, Output, Picture, Range, Round, Source};
 use crate::model::points::PointSet;
 use crate::runtime::Tensor;
 
@@ -260,7 +260,13 @@ fn push_picture(
 pub fn output_names(output: &Output) -> Vec<&str> {
     match output {
         Output::Image { name, .. } => vec![name],
-        Output::Warp { upper, lower, edges, inner, weight, .. } => vec![upper, lower, edges, inner, weight],
+        Output::Warp { upper, lower, edges, inner, weight, inner_area } => {
+            let mut names: Vec<&str> = vec![upper, lower, edges, inner, weight];
+            if let Some(InnerArea::Output(area)) = inner_area {
+                names.push(area);
+            }
+            names
+        }
     }
 }
 
@@ -291,6 +297,7 @@ pub fn output(output: &Output, sizes: &Sizes, faces: usize, tensors: Vec<Tensor>
         Output::Warp { inner_area, .. } => {
             const PLANES: [usize; 5] = [2, 2, 2, 4, 1];
             const INNER: usize = 3;
+            const AREA: usize = 5;
             let grid = |i: usize| match tensors[i].shape[..] {
                 [_, _, h, w] if (2..=512).contains(&h) && (2..=512).contains(&w) => Ok([h, w]),
                 _ => Err(format!(
@@ -299,15 +306,18 @@ pub fn output(output: &Output, sizes: &Sizes, faces: usize, tensors: Vec<Tensor>
                 )),
             };
             let [h, w] = grid(0)?;
-            let inner_grid = match inner_area {
-                Some(area) => grid(INNER).map(|[height, width]| Some(InnerGrid { width, height, area: area.0 }))?,
-                None => None,
-            };
+            let inner_size = if inner_area.is_some() { grid(INNER)? } else { [h, w] };
             for (i, planes) in PLANES.into_iter().enumerate() {
-                let own = inner_grid.filter(|_| i == INNER);
-                let [h, w] = own.map_or([h, w], |grid| [grid.height, grid.width]);
+                let [h, w] = if i == INNER { inner_size } else { [h, w] };
                 check(i, [planes, h, w])?;
             }
+            let areas = match inner_area {
+                None => None,
+                Some(InnerArea::Fixed(area)) => Some(vec![*area; faces]),
+                Some(InnerArea::Output(_)) => {
+                    Some(areas(&tensors[AREA], faces).map_err(|e| format!("output \"{}\" {e}", names[AREA]))?)
+                }
+            };
             let all: Vec<Arc<Vec<f32>>> = tensors.into_iter().map(|tensor| Arc::new(tensor.data)).collect();
             let warp = |face: usize| {
                 let part = |i: usize| {
@@ -315,11 +325,22 @@ pub fn output(output: &Output, sizes: &Sizes, faces: usize, tensors: Vec<Tensor>
                     Values::part(&all[i], face * size..(face + 1) * size)
                 };
                 let [upper, lower, edges, inner, weight] = std::array::from_fn(part);
+                let [height, width] = inner_size;
+                let inner_grid = areas.as_ref().map(|areas| InnerGrid { width, height, area: areas[face].0 });
                 Generated::Warp(Arc::new(Warp { width: w, height: h, upper, lower, edges, inner, inner_grid, weight }))
             };
             Ok((0..faces).map(warp).collect())
         }
     }
+}
+
+/// What the output that says it holds of the area of each face.
+fn areas(tensor: &Tensor, faces: usize) -> Result<Vec<Area>, String> {
+    let (rows, _) = tensor.data.as_chunks::<4>();
+    if tensor.shape != [faces, 4] || rows.len() != faces {
+        return Err(format!("has the shape {:?}, expected {:?}", tensor.shape, [faces, 4]));
+    }
+    rows.iter().map(|&row| Area::new(row).map_err(|error| format!("holds {error}"))).collect()
 }
 
 fn to_patch(
@@ -347,7 +368,7 @@ fn to_patch(
 mod tests {
     use super::super::memory::Recall;
     use super::*;
-    use crate::model::manifest::{Area, Input};
+    use crate::model::manifest::Input;
 
     const SIZES: Sizes = Sizes { row: 3, crop_width: 2, crop_height: 2, color: Color::Bgr };
 
@@ -501,7 +522,7 @@ mod tests {
         assert!(output(&warp(None), &SIZES, 1, vec![grid(2), grid(2), grid(2), grid(3), grid(1)]).is_err());
     }
 
-    fn warp(inner_area: Option<Area>) -> Output {
+    fn warp(inner_area: Option<InnerArea>) -> Output {
         let [upper, lower, edges, inner, weight] = ["u", "l", "e", "i", "w"].map(serde_name);
         Output::Warp { upper, lower, edges, inner, weight, inner_area }
     }
@@ -509,7 +530,8 @@ mod tests {
     #[test]
     fn the_inside_may_have_a_grid_of_its_own() {
         let area = [0.25, 0.5, 0.75, 1.0];
-        let of = |area: Option<Area>, [c, h, w]: [usize; 3]| {
+        let fixed = || Some(InnerArea::Fixed(Area(area)));
+        let of = |area: Option<InnerArea>, [c, h, w]: [usize; 3]| {
             let grid = |c: usize, h: usize, w: usize| {
                 Tensor::new([2, c, h, w], (0..2 * c * h * w).map(|v| v as f32).collect())
             };
@@ -520,17 +542,36 @@ mod tests {
                 vec![grid(2, 4, 4), grid(2, 4, 4), grid(2, 4, 4), grid(c, h, w), grid(1, 4, 4)],
             )
         };
-        let made = of(Some(Area(area)), [4, 3, 7]).unwrap();
+        let made = of(fixed(), [4, 3, 7]).unwrap();
         let [Generated::Warp(_), Generated::Warp(second)] = &made[..] else { panic!("{made:?}") };
         assert_eq!(second.inner_grid, Some(InnerGrid { width: 7, height: 3, area }));
         assert_eq!((second.inner.len(), second.inner[0], second.upper.len()), (84, 84.0, 32));
         for shape in [[3, 3, 7], [4, 1, 7], [4, 3, 513]] {
-            let error = of(Some(Area(area)), shape).unwrap_err();
+            let error = of(fixed(), shape).unwrap_err();
             assert!(error.contains("output \"i\" has the shape [2, ") && error.contains("expected"), "{error}");
         }
         assert!(
             of(None, [4, 3, 7]).unwrap_err().contains("output \"i\" has the shape [2, 4, 3, 7], expected [2, 4, 4, 4]")
         );
+    }
+
+    #[test]
+    fn each_frame_may_say_where_its_inside_is() {
+        let grid = |c: usize| Tensor::new([2, c, 4, 4], vec![0.0; 2 * c * 16]);
+        let of = |shape: [usize; 2], areas: Vec<f32>| {
+            let grids = [2, 2, 2, 4, 1].map(grid).into_iter();
+            let areas = std::iter::once(Tensor::new(shape, areas));
+            let kind = warp(Some(InnerArea::Output(serde_name("a"))));
+            assert_eq!(output_names(&kind), ["u", "l", "e", "i", "w", "a"]);
+            output(&kind, &SIZES, 2, grids.chain(areas).collect())
+        };
+        let first = [0.0, 0.0, 1.0, 1.0];
+        let made = of([2, 4], [first, [0.25, 0.5, 0.75, 1.0]].concat()).unwrap();
+        let [Generated::Warp(_), Generated::Warp(second)] = &made[..] else { panic!("{made:?}") };
+        assert_eq!(second.inner_grid, Some(InnerGrid { width: 4, height: 4, area: [0.25, 0.5, 0.75, 1.0] }));
+        assert_eq!(of([2, 2], vec![0.0; 4]).unwrap_err(), "output \"a\" has the shape [2, 2], expected [2, 4]");
+        let error = of([2, 4], [first, [0.25, 0.5, 0.25, 1.0]].concat()).unwrap_err();
+        assert!(error.starts_with("output \"a\" holds [0.25, 0.5, 0.25, 1.0]: expected [left, "), "{error}");
     }
 
     fn serde_name(text: &str) -> crate::model::Name {

@@ -223,11 +223,13 @@ fn warps_read_as_documented() {
     const WARP: &str = "kind = \"warp\"\nupper = \"u\"\nlower = \"l\"\nedges = \"e\"\ninner = \"i\"\nweight = \"w\"\n";
     let read = |more: &str| toml::from_str::<Output>(&format!("{WARP}{more}")).map_err(|e| e.to_string());
     let area = |more: &str| match read(more).unwrap() {
-        Output::Warp { inner_area, .. } => inner_area.map(|area| area.0),
+        Output::Warp { inner_area, .. } => inner_area,
         other => panic!("{other:?}"),
     };
     assert_eq!(area(""), None);
-    assert_eq!(area("inner-area = [0.25, 0, 0.75, 1]"), Some([0.25, 0.0, 0.75, 1.0]));
+    let fixed = InnerArea::Fixed(Area([0.25, 0.0, 0.75, 1.0]));
+    assert_eq!(area("inner-area = [0.25, 0, 0.75, 1]"), Some(fixed));
+    assert_eq!(area("inner-area = \"place\""), Some(InnerArea::Output("place".into())));
     for (wrong, expected) in [
         (
             "inner-area = [0.5, 0, 0.5, 1]",
@@ -236,6 +238,7 @@ fn warps_read_as_documented() {
         ("inner-area = [0, 0.5, 1, 1.5]", "inner-area: [0.0, 0.5, 1.0, 1.5]: expected"),
         ("inner-area = [0, nan, 1, 1]", "inner-area: [0.0, NaN, 1.0, 1.0]: expected"),
         ("inner-area = [0, 0, 1]", "length 4"),
+        ("inner-area = 0.5", "expected inner-area: [left, top, right, bottom] or the name of an output"),
         ("inner_area = [0, 0, 1, 1]", "unknown field `inner_area`"),
     ] {
         let error = read(wrong).unwrap_err();

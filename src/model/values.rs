@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Manifest values that check themselves, so that an error points at the very line.
 
+use std::fmt;
 use std::ops::Deref;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, Error, IntoDeserializer, SeqAccess, Visitor};
 
 /// A number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -55,16 +57,53 @@ impl<'de> Deserialize<'de> for Range {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Area(pub [f32; 4]);
 
+impl Area {
+    /// Fails for what is no such rectangle, saying what was expected.
+    pub fn new(area: [f32; 4]) -> Result<Self, String> {
+        let [left, top, right, bottom] = area;
+        // Also where one of them is no number.
+        if !(0.0 <= left && left < right && right <= 1.0 && 0.0 <= top && top < bottom && bottom <= 1.0) {
+            return Err(format!(
+                "{area:?}: expected [left, top, right, bottom] with 0 ≤ left < right ≤ 1 and 0 ≤ top < bottom ≤ 1"
+            ));
+        }
+        Ok(Self(area))
+    }
+}
+
 impl<'de> Deserialize<'de> for Area {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let area = <[f32; 4]>::deserialize(deserializer)?;
-        let [left, top, right, bottom] = area;
-        if !(0.0 <= left && left < right && right <= 1.0 && 0.0 <= top && top < bottom && bottom <= 1.0) {
-            return Err(D::Error::custom(format!(
-                "inner-area: {area:?}: expected [left, top, right, bottom] with 0 ≤ left < right ≤ 1 and 0 ≤ top < bottom ≤ 1"
-            )));
+        Self::new(area).map_err(|error| D::Error::custom(format!("inner-area: {error}")))
+    }
+}
+
+/// A rectangle in fractions of the crop: the same for all frames, or what an output (N, 4) of the graphs says for each.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InnerArea {
+    Fixed(Area),
+    Output(Name),
+}
+
+impl<'de> Deserialize<'de> for InnerArea {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = InnerArea;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("inner-area: [left, top, right, bottom] or the name of an output")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, numbers: A) -> Result<InnerArea, A::Error> {
+                Area::deserialize(SeqAccessDeserializer::new(numbers)).map(InnerArea::Fixed)
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<InnerArea, E> {
+                Name::deserialize(name.into_deserializer()).map(InnerArea::Output)
+            }
         }
-        Ok(Self(area))
+        deserializer.deserialize_any(Either)
     }
 }
 

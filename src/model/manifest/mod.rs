@@ -18,7 +18,7 @@ pub use self::facecrop::*;
 pub use self::facepaste::*;
 pub use self::lipsyncgen::*;
 use super::points::PointSet;
-pub use super::values::{Area, Range};
+pub use super::values::{Area, InnerArea, Range};
 use super::values::{Checked, Name};
 
 /// A whole `model.toml`.

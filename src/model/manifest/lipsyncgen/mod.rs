@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use self::input::*;
-use super::super::values::{Area, Name, OneOrMany, Range, Size};
+use super::super::values::{InnerArea, Name, OneOrMany, Range, Size};
 use super::{AudioFeatures, Color};
 
 /// Which graphs run, on which tensors.
@@ -117,10 +117,11 @@ pub enum Output {
         edges: Name,
         inner: Name,
         weight: Name,
-        /// `inner-area`, in crop fractions: `inner` is (N, 4, hi, wi), of any size, and spans this rectangle, the grid's corners
-        /// lying in the rectangle's; beyond it the inside is transparent. Without it, `inner` is on the grid of the others.
+        /// `inner-area`, in crop fractions, or an output (N, 4) that says it for each frame: `inner` is (N, 4, hi, wi), of any size,
+        /// and spans this rectangle, the grid's corners lying in the rectangle's; beyond it the inside is transparent. Without it,
+        /// `inner` is on the grid of the others.
         #[serde(default, rename = "inner-area")]
-        inner_area: Option<Area>,
+        inner_area: Option<InnerArea>,
     },
 }
 
