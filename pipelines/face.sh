@@ -7,7 +7,7 @@
 look() {
     facts=$(ffprobe -v quiet -select_streams V:0 -read_intervals '%+#1' -of flat -show_entries "format=format_name,start_time:format_tags=major_brand:\
 stream=codec_name,width,height,sample_aspect_ratio,pix_fmt,color_range,color_space,color_transfer,r_frame_rate:stream_tags=alpha_mode:stream_side_data=displaymatrix:\
-frame=best_effort_timestamp_time:frame_side_data=displaymatrix" "$1")
+packet=duration_time:frame=best_effort_timestamp_time:frame_side_data=displaymatrix" "$1")
 }
 about() { sed -n "s/^\(.*\.\)*$1=\"*\([^\"]*\)\"*$/\2/p" <<< "$facts" | sed -n 1p; }
 
@@ -43,8 +43,11 @@ make_plain() {
     esac
     if is_raw; then
         plain=true
-        input=(-fflags +genpts -r "$(about r_frame_rate)")
-        say "$2 has no times in it: taken at $(about r_frame_rate) frames a second"
+        # Of H.264, ffmpeg 7 tells how many fields a second it has; of all, it knows how long a frame lasts.
+        times=$(about r_frame_rate)
+        awk -v rate="${times%/*}" -v per="${times#*/}" -v lasts="$(about duration_time)" 'BEGIN { exit lasts * rate / per > 1.5 }' || times=${times%/*}/$((2 * ${times#*/}))
+        input=(-fflags +genpts -r "$times")
+        say "$2 has no times in it: taken at $times frames a second"
     fi
     case $(about pix_fmt) in
         rgba* | bgra* | argb | abgr | ya8 | ya16?? | yuva* | gbrap* | pal8) plain=true ;;

@@ -53,7 +53,7 @@ inside() {
     ' bash "$root" "$toolchain" "${CARGO_HOME:-$HOME/.cargo}" "$(realpath -m ../shared)" "$@"
 }
 
-inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates git strace shellcheck > /dev/null
+inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates git strace shellcheck sox > /dev/null
 inside ./setup.sh
 [ $# -gt 0 ] || set -- ./tests/run.sh
 export GST_PLUGIN_PATH=/lipsync/tree/target/plugin

@@ -2,7 +2,7 @@
 """The awkward files of table.py: for each its name, what it is, how it is made, and what dub.sh must make of it.
 
 How: a line of shell, run in the folder where the file is to be, with $face, $voice and $it (the file's name); or a function of make.py.
-What must come of it: words of a refusal, or a Whole."""
+What must come of it: words of a refusal, or a Whole; where that depends on what the ffmpeg here can, a Whole and the words of a refusal."""
 
 import make
 from check import Whole
@@ -184,15 +184,15 @@ VIDEOS = [
     ("cut.jpg", "cut", still() + '; truncate -s -3000 "$it"', Whole(looks=None, still=True, face=None)),
     ("zeroed.mp4", "4 KB of zeros in its middle",
      CUT.format("-movflags +faststart", 10**9) + '; dd if=/dev/zero of=$it bs=1000 seek=60 count=4 conv=notrunc status=none',
-     Whole(looks=None, face=None)),
+     Whole(looks=None, face=None, rate=None)),  # GStreamer 1.26's decoder leaves frames out
     ("zeroed.ts", "20 KB of zeros in its middle",
      'ffmpeg -t 2 -i "$face" -c copy $it; dd if=/dev/zero of=$it bs=1000 seek=60 count=20 conv=notrunc status=none',
-     "No valid frames"),
+     (Whole(looks=None, face=None, rate=None), "No valid frames")),
     ("bytes.mp4", "random bytes", make.garbage, "not a media file"),
     ("text.mp4", "a text", "echo no media > $it", "not a media file"),
     ("list.mp4", "a list of files (ffconcat)", 'printf "ffconcat version 1.0\\nfile %s\\n" "$face" > $it', "not a media file"),
     ("list.m3u8", "a playlist", 'printf "#EXTM3U\\n#EXTINF:4,\\n%s\\n#EXT-X-ENDLIST\\n" "$face" > $it', "not a media file"),
-    ("picture.svg", "a drawing", "echo '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"64\" height=\"64\"/>' > $it", "not a media file"),
+    ("picture.svg", "a drawing", "echo '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"64\" height=\"64\"/>' > $it", (Whole(looks=None, still=True, face=False), "not a media file")),
     # Names and files
     ("folder.mp4", "a folder", 'mkdir "$it"', "is not a file"),
     ("empty.mp4", "empty", ': > "$it"', "is empty"),

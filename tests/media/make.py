@@ -4,6 +4,7 @@
 import array
 import os
 import random
+import shutil
 import struct
 import subprocess
 import wave
@@ -27,6 +28,9 @@ class Inside:
 def shell(line, **names):
     """Runs a line in which `names` are variables."""
     prelude = 'set -o pipefail; ffmpeg() { command ffmpeg -nostdin -v error -y "$@"; }\n'
+    program = line.split(maxsplit=1)[0]
+    if program in ("sox", "ffmpeg") and not shutil.which(program):
+        raise Missing(program)
     subprocess.run(["bash", "-euc", prelude + line], env=os.environ | names, check=True)
 
 
