@@ -8,7 +8,6 @@ from features import MANIFEST
 
 CROP = MANIFEST["facecrop"]
 # What the grid of `inner` spans: left, top, right, bottom in crop fractions.
-INNER_AREA = MANIFEST["lipsyncgen"]["output"].get("inner-area", [0, 0, 1, 1])
 
 
 def crop_map(marks):
@@ -37,7 +36,7 @@ def to_crop(marks, to_frame):
     return ((marks - to_frame[:, 2]) @ np.linalg.inv(to_frame[:, :2]).T).astype(np.float32)
 
 
-def paste(frame, to_frame, upper, lower, edges, inner, weight, opacity=1.0, inner_area=INNER_AREA):
+def paste(frame, to_frame, upper, lower, edges, inner, weight, inner_area, opacity=1.0):
     """The frame with one warp applied; the tensors without their batch axis. `inner` may have a size of its own."""
     corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) @ to_frame[:, :2].T + to_frame[:, 2]
     height, width = frame.shape[:2]

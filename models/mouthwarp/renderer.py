@@ -12,13 +12,16 @@ from torch import nn
 SIDE = 192  # of the crop
 COARSE = 24  # rows and columns of it that mean colours are taken of
 GRID = 72
-INNER_GRID = 72, 72  # rows and columns of the mouth's inside
-INNER_AREA = (0.22, 0.12, 0.78, 0.74)  # of the crop: left, top, right, bottom
+INNER_GRID = 48, 88  # rows and columns of the mouth's inside, over no more of the crop than the mouth needs
+INNER_MARGIN = 0.09  # around what is drawn, mouth widths
 KNOTS = 21  # odd: one is in the middle
 MID = KNOTS // 2
 LEVELS = 12  # places between the lips where the dark line between both rows of teeth is looked for
 SLIT_SHADE = 0.5  # so much brighter than it is counts a place right under the upper lip, where lips are hardly apart
 ONE_ROW = 0.6  # as bright as this, relative to the brightest, is no such line: all that is seen are upper teeth
+TIPS = 0.055  # the upper teeth's tips are so far below the line where the lips meet, mouth widths
+# The dark line is so far from there, or from where a remembered mouth had it, which is better known: upper teeth stay with the skull. Mouth widths.
+TIPS_OFF, TIPS_OFF_REMEMBERED = 0.12, 0.04
 SEARCH = 13  # places above and below the seam where the dark line is looked for
 
 # MediaPipe's numbers of the points that the graph is given, in this order.
@@ -62,6 +65,8 @@ OWN = 0.35, 0.15  # of the wanted opening: with less of its own the mouth's insi
 SLIT = 0.045  # lips that are less than this apart, mouth widths, show little of what is between them
 ROOTS = 0.4  # of what is seen of the upper teeth, the part that may be shaded by the lip
 CRUMBS = 0.03, 0.06  # lips that are less than the first apart, mouth widths, show no teeth but a person's own; after so much more all
+RIM = 0.022  # so far into lips that part or close, mouth widths, and as much again fading, they have the colour that they have further in
+SEAM = 0.009, 0.58, 0.03  # the line between lips that have closed: how thick, how bright relative to lips, and how far apart lips have none
 LIP_RIM = 0.03  # so far into the lower lip, mouth widths, is lip without teeth in it
 TIPS_SHADE = 0.03, 0.56  # the upper teeth's shade on the lower ones reaches so far, mouth widths, and is at most so dark
 
@@ -113,14 +118,14 @@ class Renderer(nn.Module):
     def __init__(self, grid=GRID):
         super().__init__()
 
-        def mesh(rows, columns, area):
-            x = torch.linspace(area[0], area[2], columns)
-            y = torch.linspace(area[1], area[3], rows)
+        def mesh(rows, columns):
+            x = torch.linspace(0, 1, columns)
+            y = torch.linspace(0, 1, rows)
             y, x = torch.meshgrid(y, x, indexing="ij")
             return torch.stack([x.flatten(), y.flatten(), torch.ones(rows * columns)])
 
         # x, y, 1 of each place: a matrix times these is all that is straight in the crop.
-        places, places_in = mesh(grid, grid, (0, 0, 1, 1)), mesh(*INNER_GRID, INNER_AREA)
+        places, places_in = mesh(grid, grid), mesh(*INNER_GRID)
         self.register_buffer("places", places)
         self.register_buffer("places_in", places_in)
         self.register_buffer("knots", torch.linspace(-0.5, 0.5, KNOTS)[None, None])
@@ -129,8 +134,7 @@ class Renderer(nn.Module):
         cell = 1 / (grid - 1)
         self.register_buffer("weight", (border / cell / 2).clamp(0, 1).reshape(1, 1, grid, grid))
         self.register_buffer("window", smoothstep((border - 2 * cell) / 0.10))
-        within = torch.minimum(places_in[:2] - torch.tensor(INNER_AREA[:2])[:, None], torch.tensor(INNER_AREA[2:])[:, None] - places_in[:2])
-        self.register_buffer("window_in", smoothstep(within.amin(0) / 0.05))
+        self.register_buffer("window_in", smoothstep(torch.minimum(places_in[:2], 1 - places_in[:2]).amin(0) / 0.08))
         self.register_buffer("luma", torch.tensor([[0.299, 0.587, 0.114]]))
         self.register_buffer("shadow", torch.tensor(SHADOW)[:, None])
         for name, rgb in COLOURS.items():
@@ -229,9 +233,10 @@ class Renderer(nn.Module):
         centred = to_mouth - (rest_mid + want / 2) * to_mouth.new_tensor([[0, 0, 0], [0, 0, 1]])
         centred = centred / to_mouth.new_tensor([[0.55], [0.42]])
 
-        def columns(places):
-            u, v = (row @ places for row in halves(to_mouth))
-            return u, v, bend * u * torch.exp(-square(centred @ places).sum(1, keepdim=True))
+        def columns(places, to_crop=None):
+            to, around = (to_mouth, centred) if to_crop is None else (to_mouth @ to_crop, centred @ to_crop)
+            u, v = (row @ places for row in halves(to))
+            return u, v, bend * u * torch.exp(-square(around @ places).sum(1, keepdim=True))
 
         u, v, shift = columns(self.places)
         shift = shift * smoothstep(inside, 0.25) * self.window
@@ -275,7 +280,13 @@ class Renderer(nn.Module):
         # Between the lips the source's own inside, as far as it has one: the upper teeth stay with the skull, the lower ones ride on
         # the lip, and nothing is stretched or squeezed between them.
         (top, bottom), (top_to, bottom_to) = halves(at), halves(at_to)
-        meet = self.rows_meet(face, middle, width * axes, k, *rims, gap_mid)
+        then = self.remembered_lips(memory_landmarks)
+        meet_then, tips_then = self.remembered_rows(memory, then)
+        remembers = memory_weight[..., None]
+        guess = rest_mid + TIPS
+        guess = guess + remembers * (nose + (tips_then - then[5]) * unit - guess)
+        sure = 1 / TIPS_OFF + remembers * (1 / TIPS_OFF_REMEMBERED - 1 / TIPS_OFF)
+        meet = self.rows_meet(face, middle, width * axes, *rims, gap_mid, guess, sure)
         tips = top + meet * (bottom - top)
         # Of lower teeth that are not seen there is no rim either: the lip goes on there, under what is drawn.
         lip = LIP_RIM * (1 - smoothstep((1 - meet) * (bottom - top), 0.05))
@@ -289,7 +300,10 @@ class Renderer(nn.Module):
             across, down, upwards = u / unit / COVER_AREA[0], (v - rest_mid) / unit / COVER_AREA[2], (rest_mid - v) / unit / COVER_AREA[1]
             return covered * smoothstep(1 + offset - (square(across) + square(down.maximum(upwards)) + 1e-6).sqrt(), fade)
 
-        apart = apart - cover(u, v, 0.05, 0.05)
+        # What lips that part or close still have of the line between them, or of teeth, on their rims is painted over.
+        parts = (1 - opened) * smoothstep(want, 0.05)
+        painted = parts + (closing * smoothstep(moving, 1.0)).clamp(max=1)
+        apart = apart - cover(u, v, 0.05, 0.05) - 2 * RIM * painted.clamp(max=1)
 
         # In the crop's directions.
         grid = (self.grid, self.grid)
@@ -298,7 +312,14 @@ class Renderer(nn.Module):
         up, down = halves(source.reshape(-1, 2, *grid))
 
         # The inside that is drawn where the source has none.
-        u_in, v_in, shift_in = columns(self.places_in)
+        covers = (covered > 0).float()
+        top_in = (upper_to.amin(2, keepdim=True) - INNER_MARGIN).minimum(rest_mid - covers * COVER_AREA[1] * unit)
+        bottom_in = (lower_to.amax(2, keepdim=True) + INNER_MARGIN).maximum(rest_mid + covers * COVER_AREA[2] * unit)
+        area = self.box(middle, width * axes, (half + INNER_MARGIN).maximum(covers * COVER_AREA[0] * unit), top_in, bottom_in)
+        corner_in, size_in = area[..., :2], area[..., 2:] - area[..., :2]
+        last = corner_in.new_tensor([0, 0, 1]).expand_as(torch.cat([corner_in, width], 2))
+        to_crop = torch.cat([torch.cat([torch.eye(2) * size_in, corner_in.transpose(1, 2)], 2), last], 1)
+        u_in, v_in, shift_in = columns(self.places_in, to_crop)
         us_in = u_in + shift_in
         # The skin on each side of the mouth, and under the nose and beside it.
         nostrils = points(98, 327, 2)
@@ -309,7 +330,8 @@ class Renderer(nn.Module):
         within = torch.cat([v_in - to_in[0], to_in[1] - v_in], 1)  # how far under the upper lip, over the lower lip
         short, tall = within.sum(1, keepdim=True), bottom - top
         own = smoothstep(gap_mid / want.clamp(min=0.02) - OWN[0], OWN[1])
-        seen, known, has = self.remembered(memory, memory_landmarks, now, us_in, within, short, width, eyes)
+        gain = self.gain(now, memory, memory_landmarks)
+        seen, known, has = self.remembered(memory, then, meet_then, gain, us_in, within, short, width, eyes)
         has = has * memory_weight[..., None]
         drawn, edge = self.mouth_inside(self.light(sides, on_lips), us_in, v_in, within, rest_mid, want, round_, (1 - own) * (1 - has))
         # What the source's own inside lacks, and the shade that it gets. In a slit its teeth would be crumbs.
@@ -324,8 +346,17 @@ class Renderer(nn.Module):
         known = known * smoothstep(short - CRUMBS[0], CRUMBS[1])
         rgb = edge * (rgb + (1 - share) * has * known * (seen - drawn))
         alpha = edge * (1 - kept + shade)
-        # The lips that cover these, moved as lips that open.
+        # Beside it the lips' rims, and the line where they meet.
         off = (-within).relu()
+        ends = smoothstep(0.5 - us_in.abs(), 0.06)
+        rims_in = painted * ends * smoothstep(0.012 - within, 0.012) * (1 - smoothstep(off - RIM, RIM))
+        above_in, below_in = halves(rims_in)
+        of_upper, of_lower = self.lip_colours(face, middle, width * axes, lips, left, on_lips)
+        line = opened * (1 - smoothstep(want, SEAM[2])) * ends * torch.exp(square((within[:, :1] - within[:, 1:]) / (2 * SEAM[0])) * -1)
+        paint = above_in + below_in
+        paint_rgb = (above_in * of_upper + below_in * of_lower) * (1 - (1 - SEAM[1]) * line)
+        rgb, alpha = rgb + (1 - alpha) * paint_rgb, alpha + (1 - alpha) * paint
+        # The lips that cover these, moved as lips that open.
         rise = RAISE * torch.exp(-square(off[:, :1] / 0.3))
         fall = (RAISE - 1) * (0.4 + 0.6 * torch.exp(-square(off[:, 1:] / 0.3)))
         v_then = v_in - nose + want * along * torch.where(within[:, :1] < within[:, 1:], rise, fall)
@@ -340,7 +371,17 @@ class Renderer(nn.Module):
             apart.reshape(-1, 2, *grid) * width[..., None],
             torch.cat([rgb.clamp(0, 1), alpha], 1),
             self.weight + 0 * width[..., None],
+            area[:, 0],
         )
+
+    def box(self, middle, axes, across, top, bottom):
+        """(n, 1, 4): left, top, right and bottom in the crop of what lies within ±across and between top and bottom in the mouth's coordinates,
+        whose axes (n, 2, 2) have its width."""
+        eu, ev = halves(axes)
+        centre = middle + (top + bottom) / 2 * ev
+        reach = across * eu.abs() + (bottom - top) / 2 * ev.abs()
+        low = (centre - reach).clamp(0, 0.99)
+        return torch.cat([low, (centre + reach).clamp(max=1).maximum(low + 0.01)], 2)
 
     def remembered_lips(self, marks):
         """Of remembered landmarks (n, 68, 2): the mouth's middle, the directions of u and v, the eyes' distance, and in such distances its width,
@@ -351,6 +392,19 @@ class Renderer(nn.Module):
         own = (marks[:, IBUG_LIPS] - middle[:, None]) / scale[:, None] @ axes[:, None].transpose(2, 3)
         nose = (marks[:, [33]] - middle) / scale @ axes.transpose(1, 2)
         return middle, axes, scale, width, polyline(self.knots * width, own), nose[..., 1:]
+
+    def lip_colours(self, face, middle, axes, lips, thickness, u):
+        """(n, 3, places) each: the colours of the upper and of the lower lip at u (n, 1, places), -0.5..0.5. lips, thickness: (n, 2, knots)."""
+        at = self.quarters.expand(u.shape[0], 1, 4)
+        edges, thick = self.curves(at, lips, thickness.clamp(0.02, 0.14))
+        colours = []
+        for edge, thick, out in zip(halves(edges), halves(thick), (-1, 1)):
+            depths = torch.cat([edge + out * part * thick for part in (0.35, 0.5, 0.65)], 2)
+            seen = self.look(face, middle, axes, torch.cat([at] * 3, 2), depths)
+            seen = (seen[..., :4] + seen[..., 4:8] + seen[..., 8:]) / 3
+            start, rest = (seen @ self.cubic).split([1, 3], 2)
+            colours.append((start + rest @ torch.cat([u, u * u, u * u * u], 1)).clamp(0, 1))
+        return colours
 
     def gain(self, now, memory, marks):
         """(n, 3, 1): how much more light there is now on the skin (n, 3, 3) under the nose than in what is remembered."""
@@ -401,17 +455,20 @@ class Renderer(nn.Module):
         rows = picture.reshape(-1, 3, COARSE, SIDE // COARSE, SIDE).sum(3)
         return (rows @ (self.pool @ x.transpose(1, 2)) * y.transpose(1, 2)).sum(2)
 
-    def rows_meet(self, picture, middle, axes, knots, upper, lower, gap):
+    def rows_meet(self, picture, middle, axes, upper, lower, gap, guess, sure):
         """(n, 1, 1): where between the lips, from the upper (0) to the lower one (1), both rows of teeth meet: the darkest place. gap: between the
-        lips, mouth widths. In a slit what is dark near the upper lip is that lip, or its shade."""
+        lips, mouth widths. In a slit what is dark near the upper lip is that lip, or its shade. guess: the v where it should be, sure: 1 / how far
+        from there it may well be."""
         columns = slice(MID - 4, MID + 5, 2)
         top, bottom = upper[..., columns], lower[..., columns]
         v = top + self.levels[:, None] * (bottom - top)
-        u, v = (t.reshape(-1, 1, LEVELS * 5) for t in (knots[..., columns] + 0 * v, v))
+        off = square(((v - guess) * sure)[..., 2:3])
+        beyond = square(((bottom[..., 2:3] - guess) * sure).relu())
+        u, v = (t.reshape(-1, 1, LEVELS * 5) for t in (self.knots[..., columns] + 0 * v, v))
         seen = (self.luma @ self.look(picture, middle, axes, u, v)).reshape(-1, LEVELS, 5).mean(2, keepdim=True)
         dark = seen / seen.amax(1, keepdim=True).clamp(min=0.02)
         dark = dark + (1 - self.levels[:, None]) * (SLIT_SHADE * (1 - smoothstep(gap - 0.05, 0.08)))
-        share = torch.softmax(torch.cat([dark, 0 * dark[:, :1] + ONE_ROW], 1) / -0.05, 1)
+        share = torch.softmax(-torch.cat([dark / 0.05 + off, ONE_ROW / 0.05 + beyond], 1), 1)
         below = (share * (1 - torch.cat([self.levels, self.levels.new_ones(1)])[:, None])).sum(1, keepdim=True)
         return 1 - below * smoothstep(below - 0.05, 0.15)  # the last of it is the lip's rim
 
@@ -420,17 +477,25 @@ class Renderer(nn.Module):
         gap = gap.relu()
         return (0.48 + 0.52 * smoothstep(gap, 0.14)) * (0.35 + 0.65 * smoothstep(gap - 0.01, 0.06))
 
-    def remembered(self, memory, marks, now, u, within, short, width, eyes):
+    def remembered_rows(self, memory, then):
+        """rows_meet in what is remembered, of which `then` tells the lips; and how far down that is, eye distances."""
+        middle, axes, scale, wide, lips, _ = then
+        upper, lower = halves(lips)
+        gap = (lower - upper)[..., MID : MID + 1]
+        axes = scale * torch.cat([wide * axes[:, :1], axes[:, 1:]], 1)
+        meet = self.rows_meet(memory, middle, axes, upper, lower, gap / wide, gap, 0 * gap)
+        return meet, upper[..., MID : MID + 1] + meet * gap
+
+    def remembered(self, memory, then, meet, gain, u, within, short, width, eyes):
         """The remembered mouth's inside under these lips (n, 3, places), in the present light, where it is known (n, 1, places), and
-        whether there is one (n, 1, 1). now: how skin looks; within: how far under the upper lip and over the lower lip, short: both;
-        width, eyes: of the present mouth."""
-        middle, axes, scale, wide, lips, _ = self.remembered_lips(marks)
+        whether there is one (n, 1, 1). then: its lips; gain: how much more light there is; within: how far under the upper lip and over the lower
+        lip, short: both; width, eyes: of the present mouth."""
+        middle, axes, scale, wide, lips, _ = then
         width = width / eyes  # lengths are in eye distances here
         u = (u * (width / wide * (wide / width).clamp(0.8, 1.25))).clamp(-0.46, 0.46)
         top, bottom = halves(self.curves(u, lips)[0])
         tall = (bottom - top).relu()
         axes = scale * torch.cat([wide * axes[:, :1], axes[:, 1:]], 1)
-        meet = self.rows_meet(memory, middle, axes, self.knots, *halves(lips), (lips[:, 1:] - lips[:, :1])[..., MID : MID + 1] / wide)
         # A rim of what was seen belongs to the lips. The upper teeth stay where they are while the lip comes down over them.
         rim = 0.07 * tall
         short = short * width
@@ -439,7 +504,6 @@ class Renderer(nn.Module):
         upper_row, lower_row = (meet * tall).minimum(tall - rim), ((1 - meet) * tall).minimum(tall - rim)
         v = torch.where(below < upper_row, top + below.maximum(rim), bottom - above.maximum(rim).minimum(lower_row))
         known = smoothstep((upper_row - below).maximum(lower_row - above) + 0.008, 0.016)
-        gain = self.gain(now, memory, marks)
         bright = (self.slit(short / width) / self.slit(tall / width)).clamp(max=1)
         has = smoothstep(tall.amax(2, keepdim=True), 0.03)
         return self.look(memory, middle, axes, u, v) * (gain * bright), known, has
@@ -474,7 +538,7 @@ class Renderer(nn.Module):
         cleft = 0.6 * smoothstep(10 * offset - 4)
         tips = rest_mid + 0.055 - 0.03 * round_
         inwards = tips - v - 0.32 * uu  # from the teeth's tips towards their roots
-        tooth = smoothstep(inwards - 0.035 * bulge - 0.003, 0.022)  # rounded corners
+        tooth = smoothstep(inwards - 0.035 * bulge - 0.003, 0.016)  # rounded corners
         tooth = tooth * (1 - smoothstep(u.abs() - (0.33 - 0.06 * round_), 0.10)) * smoothstep(within.sum(1, keepdim=True) - CRUMBS[0], CRUMBS[1])
         gum = smoothstep(inwards + 0.08 * bulge - 0.30, 0.02)
         # Rounded enamel: bright in the middle, shaded to the sides of each tooth and of the row, a little grey at the tip.
@@ -492,6 +556,6 @@ class Renderer(nn.Module):
         # Little light falls through a narrow slit, and the lips shade what is right behind them.
         gap, near = within.sum(1, keepdim=True), torch.cat([within[:, :1], within.amin(1, keepdim=True)], 1)
         narrow = smoothstep(gap, 0.02)
-        deep, edge = halves(smoothstep(near + u.new_tensor([[0], [0.018]]), u.new_tensor([[0.04], [0.03]])))
+        deep, edge = halves(smoothstep(near + u.new_tensor([[0], [0.012]]), u.new_tensor([[0.04], [0.022]])))
         dark = self.slit(gap + 0.01) * (0.55 + 0.45 * deep)
         return out * light * self.shadowed(dark), narrow * edge

@@ -22,7 +22,7 @@ POSES = {
     "closed": (0, 0, 0), "m": (0.05, 0, 1), "0.04": (0.04, 0, 0), "i": (0.07, 0.035, 0), "e": (0.12, 0.02, 0),
     "a": (0.20, 0, 0), "o": (0.13, -0.05, 0), "u": (0.05, -0.06, 0),
 }  # fmt: skip
-TENSORS = ["upper", "lower", "edges", "inner", "weight"]
+TENSORS = ["upper", "lower", "edges", "inner", "weight", "inner_area"]
 MEMORIES = ["memory", "closed"]
 INPUTS = ["pose", "landmarks", "face", *(memory + part for memory in MEMORIES for part in ("", "_landmarks", "_weight"))]
 SIDE = 320
