@@ -45,6 +45,7 @@ mod messages;
 pub mod model;
 mod moment;
 pub mod pixels;
+mod preview;
 mod properties;
 pub mod runtime;
 

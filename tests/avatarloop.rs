@@ -419,3 +419,63 @@ fn a_stream_may_start_twice() {
     let numbers: Vec<u8> = (0..5).map(|_| harness.pull().unwrap().map_readable().unwrap()[0]).collect();
     assert_eq!(numbers, [0, 1, 0, 1, 0]);
 }
+
+/// A clip as from a file, if `recorded`, before somebody who wants to see so many frames before they are played. What was seen by then, and the
+/// first frames that are played.
+fn previewed(properties: &str, recorded: bool, wanted: usize) -> (Vec<u8>, Vec<u8>) {
+    common::init();
+    let kind = if recorded { "seekable" } else { "stream" };
+    let text = format!(
+        "appsrc name=source format=time stream-type={kind} caps=video/x-raw,format=GRAY8,width=4,height=2,framerate=25/1 ! \
+         avatarloop name=loop {properties} ! appsink name=sink sync=false max-buffers=1"
+    );
+    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let source = pipeline.by_name("source").unwrap().downcast::<gst_app::AppSrc>().unwrap();
+    let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    source.set_callbacks(gst_app::AppSrcCallbacks::builder().seek_data(|_, _| true).build());
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sees = seen.clone();
+    let pad = pipeline.by_name("loop").unwrap().static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM | gst::PadProbeType::PUSH, move |_, info| {
+        let Some(query) = info.query() else { return gst::PadProbeReturn::Ok };
+        let Some(about) = query.structure().filter(|about| about.name() == "lipsync-preview") else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let mut seen = sees.lock().unwrap();
+        if seen.len() == wanted {
+            return gst::PadProbeReturn::Ok;
+        }
+        let frame = about.get::<gst::Buffer>("frame").unwrap();
+        seen.push(frame.map_readable().unwrap()[0]);
+        gst::PadProbeReturn::Handled
+    });
+    pipeline.set_state(gst::State::Playing).unwrap();
+    for number in 0..6 {
+        source.push_buffer(frame(number, Some(u64::from(number) * 40 * MS), Some(40 * MS))).unwrap();
+    }
+    source.end_of_stream().unwrap();
+    let first = sink.try_pull_sample(PATIENCE).unwrap();
+    let seen = seen.lock().unwrap().clone();
+    let mut played = vec![first];
+    played.extend(std::iter::from_fn(|| sink.try_pull_sample(PATIENCE)).take(8));
+    let times: Vec<_> = played.iter().map(|sample| sample.buffer().unwrap().pts().unwrap().mseconds()).collect();
+    assert_eq!(times, (0..played.len() as u64).map(|k| k * 40).collect::<Vec<_>>());
+    pipeline.set_state(gst::State::Null).unwrap();
+    (seen, played.iter().map(|sample| sample.buffer().unwrap().map_readable().unwrap()[0]).collect())
+}
+
+#[test]
+fn a_clip_is_shown_before_it_is_played_to_those_who_want_it() {
+    let (once, looped) = ((0..6).collect::<Vec<u8>>(), [0, 1, 2, 3, 4, 5, 4, 3, 2].to_vec());
+    let all = once.clone();
+    assert_eq!(previewed("", true, 100), (all.clone(), once.clone()));
+    assert_eq!(previewed("mode=pingpong", true, 100), (all, looped.clone()));
+    // Nobody wants to see it, or no more of it.
+    assert_eq!(previewed("mode=pingpong", true, 0), (vec![], looped.clone()));
+    assert_eq!(previewed("mode=pingpong", true, 2), (vec![0, 1], looped.clone()));
+    // It is made while it is played.
+    assert_eq!(previewed("mode=pingpong", false, 100), (vec![], looped));
+    assert_eq!(previewed("", false, 100), (vec![], once.clone()));
+    // Three frames of eight bytes fit into a quarter of this.
+    assert_eq!(previewed("max-memory=96", true, 100), (vec![0, 1, 2], once));
+}

@@ -302,6 +302,50 @@ fn a_cut_pops_and_a_scene_without_faces_has_none() {
     assert_eq!(events(&messages), [("face-found".into(), 0), ("face-lost".into(), 0)]);
 }
 
+/// What is found in a clip that is shown before it is played is the same, and is told when it is played.
+#[test]
+fn a_preview_changes_nothing() {
+    let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/face.mp4");
+    let found = |wants: bool| {
+        common::init();
+        let text =
+            format!("{} ! avatarloop ! queue ! facecrop name=crop ! appsink name=out sync=false", decoded(&clip));
+        let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+        let sink = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        let seen = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let sees = seen.clone();
+        let pad = pipeline.by_name("crop").unwrap().static_pad("src").unwrap();
+        pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM | gst::PadProbeType::PUSH, move |_, info| {
+            let about = info.query().and_then(|query| query.structure()).filter(|s| s.name() == "lipsync-preview");
+            let Some(about) = about.filter(|_| wants) else { return gst::PadProbeReturn::Ok };
+            let faces = FaceMeta::faces(&about.get::<gst::Buffer>("frame").unwrap());
+            sees.fetch_add(faces.len(), std::sync::atomic::Ordering::Relaxed);
+            gst::PadProbeReturn::Handled
+        });
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let frames: Vec<_> = std::iter::from_fn(|| sink.pull_sample().ok())
+            .map(|sample| {
+                let faces = FaceMeta::faces(sample.buffer().unwrap());
+                faces.iter().map(|face| (face.track, face.bbox, face.landmarks, face.crop.clone())).collect::<Vec<_>>()
+            })
+            .collect();
+        let bus = pipeline.bus().unwrap();
+        let messages: Vec<_> = std::iter::from_fn(|| bus.pop()).collect();
+        let times: Vec<Option<gst::ClockTime>> = messages
+            .iter()
+            .filter_map(|message| message.structure().filter(|s| s.has_field("track")))
+            .map(|about| about.get("running-time").ok())
+            .collect();
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert_eq!(error(&messages), None);
+        (frames, events(&messages), times, seen.load(std::sync::atomic::Ordering::Relaxed))
+    };
+    let (plain, shown) = (found(false), found(true));
+    assert_eq!((plain.3, shown.3), (0, shown.0.len()));
+    assert!(plain.0.len() > 50 && plain.1.len() == 1, "{} frames, {:?}", plain.0.len(), plain.1);
+    assert!(plain.0 == shown.0 && (plain.1, plain.2) == (shown.1, shown.2));
+}
+
 /// A detector that wants heads upright gets the picture turned: a head that lies on its side is found, and stays.
 #[test]
 fn a_head_may_lie_on_its_side() {

@@ -350,7 +350,7 @@ class Renderer(nn.Module):
         off = (-within).relu()
         ends = smoothstep(0.5 - us_in.abs(), 0.06)
         rims_in = painted * ends * smoothstep(0.012 - within, 0.012) * (1 - smoothstep(off - RIM, RIM))
-        above_in, below_in = halves(rims_in)
+        above_in, below_in = halves(rims_in / rims_in.sum(1, keepdim=True).clamp(min=1))
         of_upper, of_lower = self.lip_colours(face, middle, width * axes, lips, left, on_lips)
         line = opened * (1 - smoothstep(want, SEAM[2])) * ends * torch.exp(square((within[:, :1] - within[:, 1:]) / (2 * SEAM[0])) * -1)
         paint = above_in + below_in

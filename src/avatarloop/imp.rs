@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 
 use super::LoopMode;
 use super::caps::{STILL_RATE, describe, narrow, same_but_for_rate, with_still_rate, without_still_rate};
-use super::kept::Kept;
+use super::kept::{Kept, most_waiting};
 use super::order::{Order, Step};
+use super::preview::{self, Passing, Preview};
 use super::replay::{Arrival, Replay, ReplayError};
 use super::settings::{Settings, properties};
 use super::store::{Store, StoreError, plain};
@@ -18,7 +19,7 @@ use crate::moment::{Moment, next_clip};
 use crate::pixels;
 use crate::properties::warn_if_late;
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("avatarloop", gst::DebugColorFlags::empty(), Some("Endless picture from a clip"))
 });
 
@@ -44,7 +45,7 @@ impl Clip {
 }
 
 #[derive(Default)]
-struct State {
+pub struct State {
     /// Of the last stream's start.
     stream: Option<gst::Seqnum>,
     /// Of the caps that were sent on, and how long one of their frames lasts.
@@ -62,8 +63,11 @@ struct State {
     /// Nobody but this element would notice if the clip was decoded again.
     replayable: bool,
     last_duration: Option<u64>,
+    pub preview: Preview,
+    /// Of a clip that is played once: its number, and how many of its frames have come.
+    once: Option<(u64, u64)>,
     /// Nobody downstream wants more.
-    ended: bool,
+    pub ended: bool,
     clip: Option<Arc<Clip>>,
     /// Number of the next frame of the endless picture.
     next: u64,
@@ -73,7 +77,9 @@ impl State {
     /// Forgets the stream, but not its caps: they stay valid over a flush.
     fn reset(&mut self) {
         self.stop();
-        *self = Self { stream: self.stream, info: self.info.take(), ..Self::default() };
+        self.preview.flush();
+        let preview = std::mem::take(&mut self.preview);
+        *self = Self { stream: self.stream, info: self.info.take(), preview, ..Self::default() };
     }
 
     fn recording(&self) -> bool {
@@ -89,10 +95,10 @@ impl State {
 }
 
 pub struct AvatarLoop {
-    sinkpad: gst::Pad,
-    srcpad: gst::Pad,
+    pub sinkpad: gst::Pad,
+    pub srcpad: gst::Pad,
     settings: Mutex<Settings>,
-    state: Mutex<State>,
+    pub state: Mutex<State>,
     /// The number of this element's own last seek.
     sought: Mutex<Option<gst::Seqnum>>,
 }
@@ -103,19 +109,35 @@ impl AvatarLoop {
     }
 
     fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let buffer = match self.mode() {
-            LoopMode::None => buffer,
-            _ => {
-                if let Some(clip) = self.clip() {
-                    return self.arrive(&clip, &buffer);
-                }
-                match self.record(buffer)? {
-                    Some(buffer) => buffer,
-                    None => return Ok(gst::FlowSuccess::Ok),
-                }
-            }
-        };
-        self.srcpad.push(buffer).inspect_err(|_| self.state.lock().ended = true)
+        if self.mode() == LoopMode::None {
+            return if self.previews() { self.pass(self.play_once(buffer)) } else { self.push(buffer) };
+        }
+        if let Some(clip) = self.clip() {
+            return self.arrive(&clip, &buffer);
+        }
+        let previews = self.previews();
+        match self.record(buffer, previews)? {
+            Some(passing) if previews => self.pass(passing),
+            Some(passing) => self.push(passing.frame),
+            None => Ok(gst::FlowSuccess::Ok),
+        }
+    }
+
+    /// A frame of a clip that is not repeated, which is to be looked at.
+    fn play_once(&self, mut frame: gst::Buffer) -> Passing {
+        let memory = self.settings.lock().limits.memory;
+        let mut state = self.state.lock();
+        let (clip, next) = state.once.get_or_insert_with(|| (next_clip(), 0));
+        let moment = Moment { clip: *clip, frame: *next };
+        *next += 1;
+        drop(state);
+        moment.mark(frame.make_mut());
+        let most = memory / preview::SHARE / (frame.size() as u64).max(1);
+        Passing {
+            kept: frame.copy_deep().ok(),
+            frame,
+            most: usize::try_from(most).unwrap_or(usize::MAX).min(preview::MOST),
+        }
     }
 
     fn clip(&self) -> Option<Arc<Clip>> {
@@ -154,8 +176,8 @@ impl AvatarLoop {
         frames.saturating_mul(size) > limits.memory
     }
 
-    /// Keeps a frame and returns it with its time in the output's segment; `None` where its segment does not show it.
-    fn record(&self, mut buffer: gst::Buffer) -> Result<Option<gst::Buffer>, gst::FlowError> {
+    /// Keeps a frame and returns it with its time in the output's segment; `None` where its segment does not show it. `waits`: it may wait.
+    fn record(&self, mut buffer: gst::Buffer, waits: bool) -> Result<Option<Passing>, gst::FlowError> {
         let Settings { mode, limits } = *self.settings.lock();
         let begins = self.state.lock().kept.is_none();
         let replayable = begins && upstream::can_be_replayed(&self.sinkpad);
@@ -196,13 +218,24 @@ impl AvatarLoop {
             return Err(self.store_failed(error));
         }
         let moment = Moment { clip: *clip, frame: state.pts.len() as u64 };
+        let (kept, most) = match kept {
+            _ if !waits => (None, 0),
+            // Those in memory, which are shared.
+            Kept::All(store) if store.has_room() => (store.get(state.pts.len()).ok(), preview::MOST),
+            Kept::All(_) => (None, 0),
+            Kept::Ends(_) => (plain(info, &buffer), most_waiting(limits, info.size()).min(preview::MOST)),
+        };
         state.pts.push(pts.nseconds());
         state.last_duration = buffer.duration().map(|d| d.nseconds());
         drop(guard);
         let frame = buffer.make_mut();
         frame.set_pts(pts);
         moment.mark(frame);
-        Ok(Some(buffer))
+        let kept = kept.map(|mut kept| {
+            moment.mark(kept.make_mut());
+            kept
+        });
+        Ok(Some(Passing { frame: buffer, kept, most }))
     }
 
     fn store_failed(&self, error: StoreError) -> gst::FlowError {
@@ -349,7 +382,7 @@ impl AvatarLoop {
         // One pad in, one pad out: what arrives goes on, caps included (Pad::event_default would keep those).
         let forward = |event| self.srcpad.push_event(event);
         if self.mode() == LoopMode::None {
-            return forward(event);
+            return self.sink_event_once(event);
         }
         if let Some(clip) = self.clip()
             && let Some(replay) = clip.replay()
@@ -380,14 +413,25 @@ impl AvatarLoop {
                     false
                 }
             },
-            Eos(_) => self.start_looping() || forward(event),
+            Eos(_) => {
+                let _ = self.release();
+                self.start_looping() || forward(event)
+            }
             StreamStart(_) => {
                 // The same start comes again where a pad before this one has been given another offset.
                 if self.state.lock().stream.replace(event.seqnum()) != Some(event.seqnum()) {
                     // Another clip takes over.
+                    let _ = self.release();
                     self.pause();
-                    self.state.lock().reset();
+                    let mut state = self.state.lock();
+                    state.reset();
+                    state.preview = Preview::Unasked;
                 }
+                forward(event)
+            }
+            // What has its place among the frames.
+            Gap(_) | CustomDownstream(_) | SegmentDone(_) => {
+                let _ = self.release();
                 forward(event)
             }
             FlushStart(_) => {
@@ -402,6 +446,25 @@ impl AvatarLoop {
             }
             _ => forward(event),
         }
+    }
+
+    /// Of a clip that is played once.
+    fn sink_event_once(&self, event: gst::Event) -> bool {
+        use gst::EventView::*;
+        match event.view() {
+            FlushStop(_) => self.state.lock().preview.flush(),
+            // What it says is of no frame.
+            Tag(_) => {}
+            _ if event.is_serialized() => {
+                let _ = self.release();
+            }
+            _ => {}
+        }
+        if let StreamStart(_) = event.view() {
+            let mut state = self.state.lock();
+            (state.preview, state.once) = (Preview::Unasked, None);
+        }
+        self.srcpad.push_event(event)
     }
 
     /// Waits until the task has come back, which may wait for frames itself.

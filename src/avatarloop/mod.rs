@@ -6,6 +6,9 @@
 //! somebody downstream has had enough: lipsyncgen with `on-audio-end=eos`, for example, when the voice is over. Each frame
 //! says which of the clip's it is, so that facecrop need not look for the face in it again.
 //!
+//! Where a lipsyncgen follows whose model remembers mouths, and the clip is a file, its first frames wait until they were looked at: 20 s of it, but
+//! no more than fit into a quarter of `max-memory` (a twelfth of a clip that is decoded again) where they are not kept anyway.
+//!
 //! A clip that does not fit into `max-memory` is decoded again, where nobody else is fed by the same file: forward from its start,
 //! backward in groups of frames. That is as fast as its key frames are close. Otherwise its frames go to a file.
 //!
@@ -15,6 +18,7 @@ mod caps;
 mod imp;
 mod kept;
 mod order;
+mod preview;
 mod replay;
 mod settings;
 mod store;

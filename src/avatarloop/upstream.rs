@@ -10,6 +10,13 @@ pub fn can_be_replayed(sink: &gst::Pad) -> bool {
     sink.peer_query(&mut seeking) && seeking.result().0 && feeds_only(sink)
 }
 
+/// Whether it is there already, to be had as fast as it can be read.
+pub fn is_recorded(sink: &gst::Pad) -> bool {
+    let (mut seeking, mut latency) = (gst::query::Seeking::new(gst::Format::Time), gst::query::Latency::new());
+    let live = sink.peer_query(&mut latency) && latency.result().0;
+    !live && sink.peer_query(&mut seeking) && seeking.result().0
+}
+
 /// Of the whole clip, where that is known.
 pub fn duration(sink: &gst::Pad) -> Option<gst::ClockTime> {
     sink.peer_query_duration::<gst::ClockTime>().filter(|duration| !duration.is_zero())

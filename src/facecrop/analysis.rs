@@ -162,9 +162,17 @@ impl Analysis {
         self.faceless = 0;
     }
 
-    /// Faces that came and went since the last call.
-    pub fn take_events(&mut self) -> Vec<Event> {
-        self.tracker.take_events()
+    /// Faces that came and went until the frame of this moment; one that was looked at before had some of its own.
+    pub fn take_events(&mut self, moment: Option<Moment>) -> Vec<Event> {
+        let mut events = moment.map_or_else(Vec::new, |moment| self.memory.told(moment));
+        events.append(&mut self.tracker.take_events());
+        events
+    }
+
+    /// What [`Self::take_events`] would tell is told when that frame is processed again.
+    pub fn tell_later(&mut self, moment: Moment) {
+        let events = self.tracker.take_events();
+        self.memory.tell_later(moment, events);
     }
 
     /// The faces of the next frame, `dt` after the last one; `moment`: where it comes from. The error is for the user.

@@ -102,7 +102,7 @@ pub fn faces(u: &mut Unstructured) -> Result<()> {
         if let Some(Ok(faces)) = found {
             faces.iter().for_each(check);
         }
-        analysis.take_events();
+        analysis.take_events(None);
     }
     Ok(())
 }

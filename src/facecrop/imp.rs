@@ -36,11 +36,12 @@ use super::region;
 use super::square::Square;
 use super::tracker::Event;
 
-use crate::face_meta::FaceMeta;
+use crate::face_meta::{Face, FaceMeta};
 use crate::geometry::Rect;
 use crate::model::{self, DEFAULT_MODEL, Model};
-use crate::moment;
+use crate::moment::{self, Moment};
 use crate::pixels;
+use crate::preview;
 use crate::properties::warn_if_late;
 use crate::runtime::Cancel;
 
@@ -103,6 +104,8 @@ struct State {
     square: Option<Arc<Square>>,
     last_time: Option<gst::ClockTime>,
     absence: Absence,
+    /// The picture of the frames that were looked at before they are played, and when the last of them is.
+    looked: Option<(gst_video::VideoInfo, Option<gst::ClockTime>)>,
     /// A region that lies outside the picture, and has been told.
     outside: Option<Rect>,
 }
@@ -233,6 +236,36 @@ impl FaceCrop {
         }
     }
 
+    /// Looks at a frame before it is played, and shows it with its faces to the generator. `false`: nobody wants to see more.
+    fn preview(&self, frame: &gst::Buffer, caps: &gst::Caps) -> bool {
+        self.try_preview(frame, caps).is_some_and(|frame| preview::show(&self.obj().src_pad().clone(), &frame, caps))
+    }
+
+    /// The frame with its faces. What is wrong with one is said when it is played.
+    fn try_preview(&self, buffer: &gst::Buffer, caps: &gst::Caps) -> Option<gst::Buffer> {
+        let info = gst_video::VideoInfo::from_caps(caps).ok()?;
+        let square = Square::of(&info).ok()?;
+        let moment = moment::of(buffer)?;
+        let config = self.settings.lock().config().ok()?;
+        let model = self.model().ok()?;
+        let last = self.state.lock().looked.take().and_then(|(_, last)| last);
+        let step = buffer.pts().zip(last).map_or(Duration::ZERO, |(now, last)| now.saturating_sub(last).into());
+        let faces = {
+            let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info).ok()?;
+            let mut analysis = self.analysis.lock();
+            let analysis = analysis.as_mut()?;
+            let faces = find(analysis, &frame, square.as_ref(), Some(moment), step, &config, &model).ok()?;
+            analysis.tell_later(moment);
+            faces
+        };
+        self.state.lock().looked = Some((info, buffer.pts()));
+        let mut seen = buffer.copy();
+        for face in faces {
+            FaceMeta::add(seen.make_mut(), Arc::new(face));
+        }
+        Some(seen)
+    }
+
     fn fail(&self, error: gst::ErrorMessage) -> gst::FlowError {
         self.post_error_message(error);
         gst::FlowError::Error
@@ -244,6 +277,22 @@ impl FaceCrop {
             analysis.reset();
         }
     }
+}
+
+/// The faces of a frame, whose pixels `square` makes square. The error is for the user.
+fn find(
+    analysis: &mut Analysis,
+    frame: &gst_video::VideoFrameRef<&gst::BufferRef>,
+    square: Option<&Square>,
+    moment: Option<Moment>,
+    step: Duration,
+    config: &Config,
+    model: &Arc<Model>,
+) -> Result<Vec<Face>, String> {
+    let Some(square) = square else { return analysis.process(frame, moment, step, config, model) };
+    let copy = square.copy(frame).map_err(|e| e.to_string())?;
+    let faces = analysis.process(&copy.as_video_frame_ref(), moment, step, &square.config(config), model)?;
+    Ok(faces.iter().map(|face| square.back(face)).collect())
 }
 
 /// The properties, made anew: a class owns those it is given, and lipsyncbin has them too.
@@ -451,7 +500,8 @@ impl BaseTransformImpl for FaceCrop {
         let size = |info: &gst_video::VideoInfo| (info.width(), info.height(), info.par());
         let resized = {
             let mut state = self.state.lock();
-            let resized = state.info.as_ref().is_some_and(|old| size(old) != size(&info));
+            let looked = state.looked.take().map(|(info, _)| info);
+            let resized = state.info.iter().chain(&looked).any(|old| size(old) != size(&info));
             (state.info, state.square) = (Some(info), square.map(Arc::new));
             resized
         };
@@ -481,6 +531,13 @@ impl BaseTransformImpl for FaceCrop {
             _ => {}
         }
         self.parent_sink_event(event)
+    }
+
+    fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        match preview::frame(query).filter(|_| direction == gst::PadDirection::Sink) {
+            Some((frame, caps)) => self.preview(&frame, &caps),
+            None => BaseTransformImplExt::parent_query(self, direction, query),
+        }
     }
 
     fn propose_allocation(
@@ -513,18 +570,11 @@ impl BaseTransformImpl for FaceCrop {
         let result = {
             let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info)
                 .map_err(|_| self.fail(gst::error_msg!(gst::ResourceError::Read, ("cannot map a video frame"))))?;
+            let square = self.state.lock().square.clone();
             let mut analysis = self.analysis.lock();
             let analysis = analysis.as_mut().ok_or(gst::FlowError::Flushing)?;
-            let square = self.state.lock().square.clone();
-            let faces = match square {
-                None => analysis.process(&frame, moment, step, &config, &model),
-                Some(square) => square.copy(&frame).map_err(|e| e.to_string()).and_then(|copy| {
-                    let config = square.config(&config);
-                    let faces = analysis.process(&copy.as_video_frame_ref(), moment, step, &config, &model)?;
-                    Ok(faces.iter().map(|face| square.back(face)).collect())
-                }),
-            };
-            faces.map(|faces| (faces, analysis.take_events()))
+            let faces = find(analysis, &frame, square.as_deref(), moment, step, &config, &model);
+            faces.map(|faces| (faces, analysis.take_events(moment)))
         };
         let (faces, events) = result.map_err(|e| match self.cancel.is_cancelled() {
             true => gst::FlowError::Flushing,

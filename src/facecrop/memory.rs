@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::analysis::Config;
 use super::rule::Place;
+use super::tracker::Event;
 use crate::face_meta::{Face, RgbImage};
 use crate::model::Model;
 use crate::moment::Moment;
@@ -29,6 +30,8 @@ pub struct Seen {
 pub struct Memory {
     about: Option<(u64, Config, Arc<Model>)>,
     frames: HashMap<u64, Vec<Seen>>,
+    /// Who came and went in frames that were looked at before they are played.
+    events: HashMap<u64, Vec<Event>>,
     bytes: usize,
     nothing: Arc<RgbImage>,
 }
@@ -42,6 +45,7 @@ impl Memory {
         if !self.about.as_ref().is_some_and(same) {
             self.about = Some((moment.clip, *config, model.clone()));
             self.frames.clear();
+            self.events.clear();
             self.bytes = 0;
         }
         self.frames.get(&moment.frame).map(Vec::as_slice)
@@ -58,5 +62,17 @@ impl Memory {
             seen.face.crop = self.nothing.clone();
         }
         self.frames.insert(moment.frame, found);
+    }
+
+    /// Keeps what is to be told when the frame of the last [`Self::recall`] is played.
+    pub fn tell_later(&mut self, moment: Moment, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.events.insert(moment.frame, events);
+        }
+    }
+
+    /// What is to be told now that the frame of the last [`Self::recall`] is played, once.
+    pub fn told(&mut self, moment: Moment) -> Vec<Event> {
+        self.events.remove(&moment.frame).unwrap_or_default()
     }
 }

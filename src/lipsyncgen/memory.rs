@@ -100,12 +100,29 @@ impl Memory {
             let look = Look::of(face).filter(|_| face.reason.is_none());
             self.see(face.track, moment, &face.crop, look.as_ref());
         }
+        self.bound();
+    }
+
+    fn bound(&mut self) {
         while self.tracks.len() > MAX_TRACKS {
             // Of those that are away the longest, the oldest: tracks are numbered as they come.
             let oldest = self.tracks.iter().max_by_key(|(id, track)| (track.absent, std::cmp::Reverse(**id)));
             let Some(id) = oldest.map(|(id, _)| *id) else { break };
             self.tracks.remove(&id);
         }
+    }
+
+    /// The faces of a frame that comes later: what is remembered of it counts from the first frame on.
+    pub fn preview(&mut self, moment: Option<Moment>, faces: &[Arc<Face>]) {
+        for face in faces {
+            let look = Look::of(face).filter(|_| face.reason.is_none());
+            self.see(face.track, moment, &face.crop, look.as_ref());
+            if let Some(track) = self.tracks.get_mut(&face.track) {
+                track.open.settle();
+                track.closed.settle();
+            }
+        }
+        self.bound();
     }
 
     /// Time passes, and with it what was remembered comes and goes.
@@ -149,6 +166,12 @@ impl Best {
             None => self.kept = new,
             Some(_) => self.next = new,
         }
+    }
+
+    /// Nothing is shown yet: the better one takes its place at once.
+    fn settle(&mut self) {
+        self.kept = self.next.take().or_else(|| self.kept.take());
+        self.weight = 1.0;
     }
 
     fn recall(&self) -> Option<Recall> {

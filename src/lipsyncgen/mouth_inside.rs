@@ -14,7 +14,10 @@ const MOST_GAP: f32 = 0.35;
 /// As much of what is between the lips has to be teeth, or the mouth's inside is a dark hole.
 const LEAST_TEETH: f32 = 0.04;
 /// More than this is a grin with closed jaws, which shows no more of them.
-const MOST_TEETH: f32 = 0.6;
+const MOST_TEETH: f32 = 0.8;
+
+/// How much the upper half of what is between the lips counts.
+const UPPER: f32 = 0.8;
 
 /// Degrees that a head may be turned without showing less, and those at which nothing is worth keeping.
 const TURNED: [f32; 2] = [15.0, 45.0];
@@ -129,22 +132,32 @@ fn saturation([r, g, b]: [f32; 3]) -> f32 {
     if most > 0.0 { (most - least) / most } else { 0.0 }
 }
 
-/// How much of the polygon is bright and pale, 0..1; `None` where it holds no pixel.
+/// How much of the polygon of the lips' inner edge is bright and pale, 0..1; `None` where it holds no pixel. Its upper half counts more: speech shows the
+/// upper teeth, and a mouth with lower teeth alone says nothing of those.
 fn teeth(crop: &RgbImage, polygon: &[Point]) -> Option<f32> {
     let [columns, rows] = part(crop, polygon)?;
-    let (mut inside, mut teeth) = (0usize, 0usize);
+    let (mut inside, mut teeth) = (0.0, 0.0);
     let limits = limits(crop);
+    let [top, bottom] =
+        [PAIRS[1][0], PAIRS[1][1]].map(|point| polygon.get(point - INNER.start).copied().unwrap_or_default());
+    let down = [bottom[0] - top[0], bottom[1] - top[1]];
+    let middle = [(top[0] + bottom[0]) / 2.0, (top[1] + bottom[1]) / 2.0];
+    let weight = |[x, y]: Point| {
+        let is_upper = (x - middle[0]) * down[0] + (y - middle[1]) * down[1] < 0.0;
+        if is_upper { UPPER } else { 1.0 - UPPER }
+    };
     for y in rows {
         for x in columns.clone() {
-            if !contains(polygon, [x as f32 + 0.5, y as f32 + 0.5]) {
+            let at = [x as f32 + 0.5, y as f32 + 0.5];
+            if !contains(polygon, at) {
                 continue;
             }
-            let color = pixel(crop, x, y);
-            inside += 1;
-            teeth += usize::from(luma(color) >= limits[0] && saturation(color) <= limits[1]);
+            let (color, weight) = (pixel(crop, x, y), weight(at));
+            inside += weight;
+            teeth += if luma(color) >= limits[0] && saturation(color) <= limits[1] { weight } else { 0.0 };
         }
     }
-    (inside > 0).then(|| teeth as f32 / inside as f32)
+    (inside > 0.0).then_some(teeth / inside)
 }
 
 /// How bright and how pale teeth are, in the light that the crop was taken in.
@@ -251,6 +264,17 @@ mod tests {
     }
 
     #[test]
+    fn upper_teeth_show_more_than_lower_ones() {
+        let upper = crop(0.3, 0.4);
+        let mut lower = upper.clone();
+        // Upside down: the teeth are at the bottom.
+        let rows: Vec<_> = upper.data.chunks_exact(3 * upper.width).rev().flatten().copied().collect();
+        lower.data = rows;
+        let [upper, lower] = [upper, lower].map(|crop| score(&crop, &look(0.3), 0.0).unwrap());
+        assert!(lower < 0.8 * upper, "{lower} of {upper}");
+    }
+
+    #[test]
     fn the_limit_and_what_cannot_be_judged() {
         let (crop, look) = (crop(0.3, 0.4), look(0.3));
         let found = score(&crop, &look, 0.0).unwrap();
@@ -306,7 +330,7 @@ mod tests {
             teeth(&picture, &look(0.3).landmarks[INNER].iter().map(|[x, y]| [x * 64.0, y * 64.0]).collect::<Vec<_>>())
         };
         let plain = light([1.0; 3]).unwrap();
-        assert!((0.2..0.6).contains(&plain), "{plain}");
+        assert!((0.5..0.8).contains(&plain), "{plain}");
         for by in [[1.0, 0.9, 0.7], [0.5; 3], [0.8, 0.9, 1.0]] {
             assert!((light(by).unwrap() - plain).abs() < 0.02, "{by:?}");
         }

@@ -14,7 +14,9 @@ use parking_lot::Mutex;
 
 use super::CAT;
 use super::imp::LipsyncGen;
+use crate::face_meta::FaceMeta;
 use crate::model;
+use crate::{moment, preview};
 
 /// How often is looked whether a flush has come.
 const LOOK: Duration = Duration::from_millis(10);
@@ -67,6 +69,9 @@ impl LipsyncGen {
         if model::answer(query, self.model()) {
             return true;
         }
+        if let Some((frame, _)) = preview::frame(query) {
+            return *pad == self.video && self.preview(&frame);
+        }
         let template = pad.pad_template_caps();
         match query.view_mut() {
             gst::QueryViewMut::Caps(caps) if *pad == self.video => {
@@ -84,6 +89,15 @@ impl LipsyncGen {
             }
             _ => self.parent_sink_query(pad, query),
         }
+    }
+
+    /// A frame of a clip that is going to be played. `false`: the model remembers no mouths.
+    fn preview(&self, frame: &gst::BufferRef) -> bool {
+        let remembers = self.loaded().is_some_and(|loaded| loaded.keeps_memory);
+        if remembers {
+            self.state.lock().memory.preview(moment::of(frame), &FaceMeta::faces(frame));
+        }
+        remembers
     }
 
     /// Answers what comes in the order of the frames, on the thread that sends them: as downstream does.

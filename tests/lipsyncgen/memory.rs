@@ -126,6 +126,39 @@ fn a_frame_without_sound_is_remembered() {
     assert!((values[10].unwrap() - 200.0 / 300.0).abs() < 0.01 && values[13] == Some(1.0), "{values:?}");
 }
 
+/// What is shown before a clip is played counts from its first frame on; a model that remembers nothing wants to see nothing.
+#[test]
+fn a_preview_is_remembered() {
+    let folder = Folder::new("preview", WEIGHT.0, WEIGHT.1);
+    let test = Pipeline::of(folder.0.to_str().unwrap(), "");
+    test.play();
+    let asks = |test: &Pipeline, gap: f32| -> bool {
+        let mut buffer = test.frame(0, 1.0);
+        FaceMeta::take(buffer.get_mut().unwrap());
+        FaceMeta::add(buffer.get_mut().unwrap(), Arc::new(face(test, gap, 120, 1.0)));
+        let about = gst::Structure::builder("lipsync-preview")
+            .field("frame", buffer)
+            .field("caps", gst::Caps::new_any())
+            .build();
+        test.pipeline.by_name("g").unwrap().static_pad("sink").unwrap().query(&mut gst::query::Custom::new(about))
+    };
+    assert!(asks(&test, 0.3) && asks(&test, 0.0));
+    test.push_video((0..3u64).map(|i| {
+        let mut buffer = test.frame(i * 40 * MS, 1.0);
+        FaceMeta::take(buffer.get_mut().unwrap());
+        FaceMeta::add(buffer.get_mut().unwrap(), Arc::new(face(&test, 0.0, 120, 1.0)));
+        buffer
+    }));
+    test.push_rows([test.rows(0, 0, 100, |_| 50.0)]);
+    test.end();
+    let weights: Vec<_> = test.all().iter().map(|frame| shown(frame).unwrap().0).collect();
+    assert_eq!(weights, [100.0; 3]);
+
+    let plain = Pipeline::new("");
+    plain.play();
+    assert!(!asks(&plain, 0.3));
+}
+
 #[test]
 fn the_picture_is_the_present_one_until_there_is_another() {
     let folder = Folder::new("picture", PICTURE.0, PICTURE.1);
