@@ -11,8 +11,8 @@ use super::imp::{AvatarLoop, CAT};
 use super::upstream;
 use crate::preview;
 
-/// Enough to know a mouth: 20 s at 25 frames a second.
-pub const MOST: usize = 500;
+/// Enough to know a mouth: 10 s at 25 frames a second.
+pub const MOST: usize = 250;
 
 /// Of `max-memory`, for frames that are not kept anyway.
 pub const SHARE: u64 = 4;

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -20,6 +20,9 @@ use crate::{moment, preview};
 
 /// How often is looked whether a flush has come.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// So long a live sound may wait until a clip has been seen before it is played.
+const LIVE_PREVIEW: Duration = Duration::from_secs(1);
 
 /// The serialized queries whose askers wait. The aggregator leaves them to its own thread, and a flush sends the asker away, and
 /// its query with it, while it is being answered: one that is not here any more must not be touched.
@@ -91,13 +94,18 @@ impl LipsyncGen {
         }
     }
 
-    /// A frame of a clip that is going to be played. `false`: the model remembers no mouths.
+    /// A frame of a clip that is going to be played. `false`: the model remembers no mouths, or a live sound waits.
     fn preview(&self, frame: &gst::BufferRef) -> bool {
-        let remembers = self.loaded().is_some_and(|loaded| loaded.keeps_memory);
-        if remembers {
-            self.state.lock().memory.preview(moment::of(frame), &FaceMeta::faces(frame));
+        if !self.loaded().is_some_and(|loaded| loaded.keeps_memory) {
+            return false;
         }
-        remembers
+        self.watchdog.alive();
+        let since = {
+            let mut state = self.state.lock();
+            state.memory.preview(moment::of(frame), &FaceMeta::faces(frame));
+            *state.previewed.get_or_insert_with(Instant::now)
+        };
+        since.elapsed() < LIVE_PREVIEW || !self.features.lock().clone().is_some_and(|pad| is_live(&pad))
     }
 
     /// Answers what comes in the order of the frames, on the thread that sends them: as downstream does.
@@ -189,6 +197,12 @@ impl LipsyncGen {
             _ => false,
         }
     }
+}
+
+/// Whether what comes before `pad` is made while it is played.
+fn is_live(pad: &gst_base::AggregatorPad) -> bool {
+    let mut query = gst::query::Latency::new();
+    pad.peer_query(&mut query) && query.result().0
 }
 
 /// Whether what comes before `pad` says that it cannot be sought in.

@@ -92,6 +92,11 @@ impl Watchdog {
         activity.since = Instant::now();
     }
 
+    /// Something else than a frame moves.
+    pub fn alive(&self) {
+        self.activity.lock().since = Instant::now();
+    }
+
     pub fn start(&self, element: &super::LipsyncGen) {
         self.activity.lock().since = Instant::now();
         let (stop, stopped) = channel::<()>();
