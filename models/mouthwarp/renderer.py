@@ -65,8 +65,12 @@ OWN = 0.35, 0.15  # of the wanted opening: with less of its own the mouth's insi
 SLIT = 0.045  # lips that are less than this apart, mouth widths, show little of what is between them
 ROOTS = 0.4  # of what is seen of the upper teeth, the part that may be shaded by the lip
 CRUMBS = 0.03, 0.06  # lips that are less than the first apart, mouth widths, show no teeth but a person's own; after so much more all
-RIM = 0.022  # so far into lips that part or close, mouth widths, and as much again fading, they have the colour that they have further in
-SEAM = 0.009, 0.58, 0.03  # the line between lips that have closed: how thick, how bright relative to lips, and how far apart lips have none
+# So far into lips that part or close, mouth widths, and as much again fading, they have the colour that they have further in; but no further than
+# this part of a thin lip.
+RIM, RIM_MOST = 0.022, 0.3
+THIN = 0.03, 0.06  # an upper lip that is thinner than the first, mouth widths, has the lower one's colour there; from so much thicker on its own
+SEAM = 0.012, 0.82, 0.03  # the line between lips that have closed: how thick, how bright relative to lips, and how far apart lips have none
+SLIT_RED = 0.012, 0.05  # lips that are less than the first apart, mouth widths, have that colour between them too; after so much more nothing of it
 LIP_RIM = 0.03  # so far into the lower lip, mouth widths, is lip without teeth in it
 TIPS_SHADE = 0.03, 0.56  # the upper teeth's shade on the lower ones reaches so far, mouth widths, and is at most so dark
 
@@ -334,6 +338,8 @@ class Renderer(nn.Module):
         seen, known, has = self.remembered(memory, then, meet_then, gain, us_in, within, short, width, eyes)
         has = has * memory_weight[..., None]
         drawn, edge = self.mouth_inside(self.light(sides, on_lips), us_in, v_in, within, rest_mid, want, round_, (1 - own) * (1 - has))
+        of_upper, of_lower = self.lip_colours(face, middle, width * axes, lips, left, on_lips)
+        drawn = drawn + (1 - smoothstep(short - SLIT_RED[0], SLIT_RED[1])) * (0.5 * SEAM[1] * (of_upper + of_lower) - drawn)
         # What the source's own inside lacks, and the shade that it gets. In a slit its teeth would be crumbs.
         share = own * smoothstep(short - SLIT, SLIT)
         under = v_in - top - meet * tall  # below the upper teeth
@@ -348,10 +354,10 @@ class Renderer(nn.Module):
         alpha = edge * (1 - kept + shade)
         # Beside it the lips' rims, and the line where they meet.
         off = (-within).relu()
-        ends = smoothstep(0.5 - us_in.abs(), 0.06)
-        rims_in = painted * ends * smoothstep(0.012 - within, 0.012) * (1 - smoothstep(off - RIM, RIM))
+        ends = smoothstep(0.51 - us_in.abs(), 0.03)
+        deep = (RIM_MOST * self.curves(on_lips, left.clamp(min=0))[0]).clamp(0.002, RIM)
+        rims_in = painted * ends * smoothstep(0.024 - within, 0.012) * (1 - smoothstep(off / deep - 1, 1))
         above_in, below_in = halves(rims_in / rims_in.sum(1, keepdim=True).clamp(min=1))
-        of_upper, of_lower = self.lip_colours(face, middle, width * axes, lips, left, on_lips)
         line = opened * (1 - smoothstep(want, SEAM[2])) * ends * torch.exp(square((within[:, :1] - within[:, 1:]) / (2 * SEAM[0])) * -1)
         paint = above_in + below_in
         paint_rgb = (above_in * of_upper + below_in * of_lower) * (1 - (1 - SEAM[1]) * line)
@@ -404,7 +410,9 @@ class Renderer(nn.Module):
             seen = (seen[..., :4] + seen[..., 4:8] + seen[..., 8:]) / 3
             start, rest = (seen @ self.cubic).split([1, 3], 2)
             colours.append((start + rest @ torch.cat([u, u * u, u * u * u], 1)).clamp(0, 1))
-        return colours
+        upper, lower = colours
+        thick = smoothstep(thickness[:, :1, MID - 4 : MID + 5].mean(2, keepdim=True) - THIN[0], THIN[1])
+        return lower + thick * (upper - lower), lower
 
     def gain(self, now, memory, marks):
         """(n, 3, 1): how much more light there is now on the skin (n, 3, 3) under the nose than in what is remembered."""
