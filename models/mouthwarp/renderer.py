@@ -70,6 +70,7 @@ CRUMBS = 0.03, 0.06  # lips that are less than the first apart, mouth widths, sh
 RIM, RIM_MOST = 0.022, 0.3
 THIN = 0.03, 0.06  # an upper lip that is thinner than the first, mouth widths, has the lower one's colour there; from so much thicker on its own
 SEAM = 0.012, 0.82, 0.03  # the line between lips that have closed: how thick, how bright relative to lips, and how far apart lips have none
+WET = 0.75, 0.03, 0.09  # the lower lip's inner side is so bright, relative to the lip, and all that shows under teeth that are less than this from it
 SLIT_RED = 0.012, 0.05  # lips that are less than the first apart, mouth widths, have that colour between them too; after so much more nothing of it
 LIP_RIM = 0.03  # so far into the lower lip, mouth widths, is lip without teeth in it
 TIPS_SHADE = 0.03, 0.56  # the upper teeth's shade on the lower ones reaches so far, mouth widths, and is at most so dark
@@ -335,13 +336,17 @@ class Renderer(nn.Module):
         short, tall = within.sum(1, keepdim=True), bottom - top
         own = smoothstep(gap_mid / want.clamp(min=0.02) - OWN[0], OWN[1])
         gain = self.gain(now, memory, memory_landmarks)
-        seen, known, has = self.remembered(memory, then, meet_then, gain, us_in, within, short, width, eyes)
+        seen, known, has, row = self.remembered(memory, then, meet_then, gain, us_in, within, short, width, eyes)
         has = has * memory_weight[..., None]
         drawn, edge = self.mouth_inside(self.light(sides, on_lips), us_in, v_in, within, rest_mid, want, round_, (1 - own) * (1 - has))
+        share = own * smoothstep(short - SLIT, SLIT)
         of_upper, of_lower = self.lip_colours(face, middle, width * axes, lips, left, on_lips)
         drawn = drawn + (1 - smoothstep(short - SLIT_RED[0], SLIT_RED[1])) * (0.5 * SEAM[1] * (of_upper + of_lower) - drawn)
+        # Right under teeth, the lower lip's inner side.
+        shows = share + (1 - share) * has
+        free = short - (share * meet * tall + (1 - share) * has * row) / shows.clamp(min=0.1)
+        drawn = drawn + shows * (1 - smoothstep(free - WET[1], WET[2])) * (WET[0] * of_lower - drawn)
         # What the source's own inside lacks, and the shade that it gets. In a slit its teeth would be crumbs.
-        share = own * smoothstep(short - SLIT, SLIT)
         under = v_in - top - meet * tall  # below the upper teeth
         behind = (1 - meet) * tall - within[:, 1:]  # how much of the lower teeth they hide
         lacks = smoothstep(under.minimum(-behind) + 0.03, 0.03)
@@ -514,15 +519,17 @@ class Renderer(nn.Module):
         known = smoothstep((upper_row - below).maximum(lower_row - above) + 0.008, 0.016)
         bright = (self.slit(short / width) / self.slit(tall / width)).clamp(max=1)
         has = smoothstep(tall.amax(2, keepdim=True), 0.03)
-        return self.look(memory, middle, axes, u, v) * (gain * bright), known, has
+        return self.look(memory, middle, axes, u, v) * (gain * bright), known, has, upper_row / width
 
     def light(self, sides, u):
         """(n, 3, places): what the skin on each side of the mouth (n, 3, 2) says of the light at u (n, 1, places), -0.5..0.5."""
         share = self.quarters[None] + 0.5
         skin = sides @ torch.cat([1 - share, share])
         luma = (self.luma @ skin).clamp(min=0.03)
-        # What the light adds to the skin's own colour, it adds to the teeth's; dark skin is not all shadow.
-        light = 0.86 * torch.exp(0.6 * (luma / SKIN_LUMA).log() + 0.25 * (skin / luma / self.skin).clamp(min=1e-4).log())
+        # What the light adds to the skin's own colour, it adds to the teeth's; dark skin is not all shadow, but one side's shadow is.
+        mean = luma.mean(2, keepdim=True)
+        tint = (skin / luma / self.skin).clamp(min=1e-4)
+        light = 0.86 * torch.exp(0.6 * (mean / SKIN_LUMA).log() + 0.9 * (luma / mean).log() + 0.4 * tint.log())
         # So smooth that a cubic through four places has it.
         start, rest = (light @ self.cubic).split([1, 3], 2)
         return start + rest @ torch.cat([u, u * u, u * u * u], 1)
@@ -536,7 +543,7 @@ class Renderer(nn.Module):
         cheek = smoothstep(u.abs() - 0.26, 0.16)
         # Tongue: a mound that rests behind the lower teeth, lighter towards its tip.
         tongue = smoothstep(0.11 + 0.40 * want - 0.9 * uu - above, 0.10)
-        tip_light = 1 - 0.5 * smoothstep(above, 0.20)
+        tip_light = 0.82 - 0.5 * smoothstep(above - 0.02, 0.16)
 
         # The upper teeth. They hang from the skull: they stay while the lips move. Rounded lips cover them. Lower teeth are not drawn: where nobody
         # knows them the lip hides them better than a guess looks. In a slit there is a shadow, and crumbs of teeth in it look like none.
@@ -547,11 +554,11 @@ class Renderer(nn.Module):
         tips = rest_mid + 0.055 - 0.03 * round_
         inwards = tips - v - 0.32 * uu  # from the teeth's tips towards their roots
         tooth = smoothstep(inwards - 0.035 * bulge - 0.003, 0.016)  # rounded corners
-        tooth = tooth * (1 - smoothstep(u.abs() - (0.33 - 0.06 * round_), 0.10)) * smoothstep(within.sum(1, keepdim=True) - CRUMBS[0], CRUMBS[1])
+        tooth = tooth * (1 - smoothstep(u.abs() - (0.31 - 0.06 * round_), 0.11)) * smoothstep(within.sum(1, keepdim=True) - CRUMBS[0], CRUMBS[1])
         gum = smoothstep(inwards + 0.08 * bulge - 0.30, 0.02)
         # Rounded enamel: bright in the middle, shaded to the sides of each tooth and of the row, a little grey at the tip.
         strength = 1 - 0.25 * round_
-        shade = (1 - 0.40 * bulge) * (1 - 0.22 * cleft) * (1 - 1.3 * uu) * strength * (0.80 + 0.20 * smoothstep(within[:, :1], 0.05))
+        shade = (1 - 0.40 * bulge) * (1 - 0.22 * cleft) * (1 - 2.4 * uu) * strength * (0.80 + 0.20 * smoothstep(within[:, :1], 0.05))
         shade = shade.clamp(min=0.05)
 
         # How much of each is seen: the teeth, what lies behind them.

@@ -108,7 +108,7 @@ fn main() {
 fn run(seed: u64, options: &Options) -> Result<u64, String> {
     let mut rng = Rng::with_seed(seed);
     let root = env!("CARGO_MANIFEST_DIR");
-    let model = if seed % 2 == 0 { "flash" } else { "flash-memory" };
+    let model = if seed.is_multiple_of(2) { "flash" } else { "flash-memory" };
     let plan = Plan::new(&mut rng, &format!("{root}/tests/models/{model}"), &format!("{root}/docs/demo.jpg"));
     let mut story = format!("seed {seed}: {}", plan.text);
     if options.verbose {
