@@ -423,14 +423,12 @@ impl AvatarLoop {
                     // Another clip takes over.
                     let _ = self.release();
                     self.pause();
-                    let mut state = self.state.lock();
-                    state.reset();
-                    state.preview = Preview::Unasked;
+                    self.state.lock().reset();
                 }
                 forward(event)
             }
             // What has its place among the frames.
-            Gap(_) | CustomDownstream(_) | SegmentDone(_) => {
+            Gap(_) | CustomDownstream(_) | CustomDownstreamSticky(_) | SegmentDone(_) => {
                 let _ = self.release();
                 forward(event)
             }
@@ -459,10 +457,6 @@ impl AvatarLoop {
                 let _ = self.release();
             }
             _ => {}
-        }
-        if let StreamStart(_) = event.view() {
-            let mut state = self.state.lock();
-            (state.preview, state.once) = (Preview::Unasked, None);
         }
         self.srcpad.push_event(event)
     }

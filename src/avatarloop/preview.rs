@@ -36,7 +36,7 @@ impl Preview {
         frames
     }
 
-    /// After a flush; a clip is looked at once.
+    /// After a flush; only the first clip is looked at, before anything is played.
     pub fn flush(&mut self) {
         if !matches!(self, Self::Unasked) {
             *self = Self::Over;

@@ -10,11 +10,12 @@ pub fn can_be_replayed(sink: &gst::Pad) -> bool {
     sink.peer_query(&mut seeking) && seeking.result().0 && feeds_only(sink)
 }
 
-/// Whether it is there already, to be had as fast as it can be read.
+/// Whether it is there already, to be had as fast as it can be read, without anybody else waiting meanwhile: a demuxer whose sound is used, too,
+/// stands still once the sound's queues are full.
 pub fn is_recorded(sink: &gst::Pad) -> bool {
-    let (mut seeking, mut latency) = (gst::query::Seeking::new(gst::Format::Time), gst::query::Latency::new());
+    let mut latency = gst::query::Latency::new();
     let live = sink.peer_query(&mut latency) && latency.result().0;
-    !live && sink.peer_query(&mut seeking) && seeking.result().0
+    !live && can_be_replayed(sink)
 }
 
 /// Of the whole clip, where that is known.

@@ -17,6 +17,7 @@
  * least once a minute: `for-ms`, the `reason` (`none found`, `too small`, `turned away`, `uncertain`), and the `width` in pixels of
  * the widest face that was found.
  */
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -106,6 +107,8 @@ struct State {
     absence: Absence,
     /// The picture of the frames that were looked at before they are played, and when the last of them is.
     looked: Option<(gst_video::VideoInfo, Option<gst::ClockTime>)>,
+    /// Faces that were said to be there.
+    told: BTreeSet<u32>,
     /// A region that lies outside the picture, and has been told.
     outside: Option<Rect>,
 }
@@ -175,12 +178,7 @@ impl FaceCrop {
         let segment = self.obj().segment();
         let time = segment.downcast_ref::<gst::ClockTime>().and_then(|segment| segment.to_running_time(buffer.pts()));
         let mut state = self.state.lock();
-        let frame = state
-            .info
-            .as_ref()
-            .map(|info| info.fps())
-            .filter(|fps| fps.numer() > 0 && fps.denom() > 0)
-            .map(|fps| Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer())));
+        let frame = state.info.as_ref().and_then(frame_duration);
         let step = match (time, state.last_time) {
             (Some(now), Some(last)) => now.saturating_sub(last).into(),
             (Some(_), None) => Duration::ZERO,
@@ -192,6 +190,17 @@ impl FaceCrop {
     }
 
     fn post(&self, event: Event, time: Option<gst::ClockTime>) {
+        let news = {
+            let mut state = self.state.lock();
+            match event {
+                Event::Found(track) => state.told.insert(track),
+                // Of one that was seen in a preview alone, nobody knows.
+                Event::Lost(track) => state.told.remove(&track),
+            }
+        };
+        if !news {
+            return;
+        }
         let (kind, track) = match event {
             Event::Found(track) => ("face-found", track),
             Event::Lost(track) => ("face-lost", track),
@@ -249,7 +258,11 @@ impl FaceCrop {
         let config = self.settings.lock().config().ok()?;
         let model = self.model().ok()?;
         let last = self.state.lock().looked.take().and_then(|(_, last)| last);
-        let step = buffer.pts().zip(last).map_or(Duration::ZERO, |(now, last)| now.saturating_sub(last).into());
+        let step = match (buffer.pts(), last) {
+            (Some(now), Some(last)) => now.saturating_sub(last).into(),
+            (Some(_), None) => Duration::ZERO,
+            (None, _) => frame_duration(&info).unwrap_or_default(),
+        };
         let faces = {
             let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info).ok()?;
             let mut analysis = self.analysis.lock();
@@ -277,6 +290,12 @@ impl FaceCrop {
             analysis.reset();
         }
     }
+}
+
+/// What its caps say.
+fn frame_duration(info: &gst_video::VideoInfo) -> Option<Duration> {
+    let fps = Some(info.fps()).filter(|fps| fps.numer() > 0 && fps.denom() > 0)?;
+    Some(Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer())))
 }
 
 /// The faces of a frame, whose pixels `square` makes square. The error is for the user.
@@ -534,8 +553,10 @@ impl BaseTransformImpl for FaceCrop {
     }
 
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        let sink = self.obj().sink_pad().clone();
         match preview::frame(query).filter(|_| direction == gst::PadDirection::Sink) {
-            Some((frame, caps)) => self.preview(&frame, &caps),
+            // In a picture of another size, or that stands on its head, nothing would be found again.
+            Some((frame, caps)) => sink.is_active() && preview::comes_unchanged(&sink) && self.preview(&frame, &caps),
             None => BaseTransformImplExt::parent_query(self, direction, query),
         }
     }

@@ -4,7 +4,7 @@
 //! It is not looked for again. Nor would the same be found: faces are followed and smoothed, so a frame's depend on those
 //! before it. With the very same crop, what the model's graphs made of it the first time is still good, too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::analysis::Config;
@@ -31,7 +31,7 @@ pub struct Memory {
     about: Option<(u64, Config, Arc<Model>)>,
     frames: HashMap<u64, Vec<Seen>>,
     /// Who came and went in frames that were looked at before they are played.
-    events: HashMap<u64, Vec<Event>>,
+    events: BTreeMap<u64, Vec<Event>>,
     bytes: usize,
     nothing: Arc<RgbImage>,
 }
@@ -71,8 +71,9 @@ impl Memory {
         }
     }
 
-    /// What is to be told now that the frame of the last [`Self::recall`] is played, once.
+    /// What is to be told now that the frame of the last [`Self::recall`] is played, once; of frames that were left out, too.
     pub fn told(&mut self, moment: Moment) -> Vec<Event> {
-        self.events.remove(&moment.frame).unwrap_or_default()
+        let later = self.events.split_off(&moment.frame.saturating_add(1));
+        std::mem::replace(&mut self.events, later).into_values().flatten().collect()
     }
 }

@@ -171,7 +171,7 @@ impl Best {
     /// Nothing is shown yet: the better one takes its place at once.
     fn settle(&mut self) {
         self.kept = self.next.take().or_else(|| self.kept.take());
-        self.weight = 1.0;
+        self.weight = if self.kept.is_some() { 1.0 } else { 0.0 };
     }
 
     fn recall(&self) -> Option<Recall> {

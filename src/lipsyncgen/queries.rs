@@ -105,7 +105,8 @@ impl LipsyncGen {
             state.memory.preview(moment::of(frame), &FaceMeta::faces(frame));
             *state.previewed.get_or_insert_with(Instant::now)
         };
-        since.elapsed() < LIVE_PREVIEW || !self.features.lock().clone().is_some_and(|pad| is_live(&pad))
+        let features = self.features.lock().clone();
+        since.elapsed() < LIVE_PREVIEW || !features.is_some_and(|pad| is_live(&pad))
     }
 
     /// Answers what comes in the order of the frames, on the thread that sends them: as downstream does.
