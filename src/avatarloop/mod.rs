@@ -15,12 +15,16 @@
 //! `gst-launch-1.0 filesrc location=face.png ! decodebin ! videoconvert ! avatarloop mode=forward ! autovideosink`
 
 mod caps;
+mod events;
 mod imp;
 mod kept;
 mod order;
 mod preview;
+mod produce;
+mod record;
 mod replay;
 mod settings;
+mod state;
 mod store;
 mod upstream;
 
