@@ -6,7 +6,7 @@
 //! somebody downstream has had enough: lipsyncgen with `on-audio-end=eos`, for example, when the voice is over. Each frame
 //! says which of the clip's it is, so that facecrop need not look for the face in it again.
 //!
-//! Where a lipsyncgen follows whose model remembers mouths, and the clip is a file, its first frames wait until they were looked at: 250 of them, but
+//! Where a lipsyncgen follows whose model remembers mouths, its sound is not live, and the clip is a file that feeds nobody else, its first frames wait until they were looked at: 250 of them, but
 //! no more than fit into a quarter of `max-memory` (a twelfth of a clip that is decoded again) where they are not kept anyway.
 //!
 //! A clip that does not fit into `max-memory` is decoded again, where nobody else is fed by the same file: forward from its start,

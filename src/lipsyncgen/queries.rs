@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -20,9 +20,6 @@ use crate::{moment, preview};
 
 /// How often is looked whether a flush has come.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// So long a live sound may wait until a clip has been seen before it is played.
-const LIVE_PREVIEW: Duration = Duration::from_secs(1);
 
 /// The serialized queries whose askers wait. The aggregator leaves them to its own thread, and a flush sends the asker away, and
 /// its query with it, while it is being answered: one that is not here any more must not be touched.
@@ -94,19 +91,15 @@ impl LipsyncGen {
         }
     }
 
-    /// A frame of a clip that is going to be played. `false`: the model remembers no mouths, or a live sound waits.
+    /// A frame of a clip that is going to be played. `false`: the model remembers no mouths, or a live sound does not wait.
     fn preview(&self, frame: &gst::BufferRef) -> bool {
-        if !self.loaded().is_some_and(|loaded| loaded.keeps_memory) {
+        let features = self.features.lock().clone();
+        if !self.loaded().is_some_and(|loaded| loaded.keeps_memory) || features.is_some_and(|pad| is_live(&pad)) {
             return false;
         }
         self.watchdog.alive();
-        let since = {
-            let mut state = self.state.lock();
-            state.memory.preview(moment::of(frame), &FaceMeta::faces(frame));
-            *state.previewed.get_or_insert_with(Instant::now)
-        };
-        let features = self.features.lock().clone();
-        since.elapsed() < LIVE_PREVIEW || !features.is_some_and(|pad| is_live(&pad))
+        self.state.lock().memory.preview(moment::of(frame), &FaceMeta::faces(frame));
+        true
     }
 
     /// Answers what comes in the order of the frames, on the thread that sends them: as downstream does.

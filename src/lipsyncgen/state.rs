@@ -73,8 +73,6 @@ pub struct State {
     pub references: HashMap<u32, Arc<RgbImage>>,
     /// What is remembered of each track's mouth, where the model wants it. A flush leaves it: faces that go on are the same.
     pub memory: Memory,
-    /// When the first frame of a clip was shown before it is played.
-    pub previewed: Option<Instant>,
     pub frame_duration: Option<gst::ClockTime>,
     /// Bytes; 0 = not known.
     pub frame_size: usize,
