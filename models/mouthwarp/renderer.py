@@ -69,7 +69,7 @@ CRUMBS = 0.03, 0.06  # lips that are less than the first apart, mouth widths, sh
 # this part of a thin lip.
 RIM, RIM_MOST = 0.022, 0.3
 THIN = 0.03, 0.06  # an upper lip that is thinner than the first, mouth widths, has the lower one's colour there; from so much thicker on its own
-SEAM = 0.012, 0.82, 0.03  # the line between lips that have closed: how thick, how bright relative to lips, and how far apart lips have none
+SEAM = 0.012, 0.7, 0.03  # the line between lips that have closed: how thick, how bright relative to lips, and how far apart lips have none
 WET = 0.75, 0.03, 0.09  # the lower lip's inner side is so bright, relative to the lip, and all that shows under teeth that are less than this from it
 SLIT_RED = 0.012, 0.05  # lips that are less than the first apart, mouth widths, have that colour between them too; after so much more nothing of it
 LIP_RIM = 0.03  # so far into the lower lip, mouth widths, is lip without teeth in it
@@ -361,7 +361,9 @@ class Renderer(nn.Module):
         off = (-within).relu()
         ends = smoothstep(0.51 - us_in.abs(), 0.03)
         deep = (RIM_MOST * self.curves(on_lips, left.clamp(min=0))[0]).clamp(0.002, RIM)
-        rims_in = painted * ends * smoothstep(0.024 - within, 0.012) * (1 - smoothstep(off / deep - 1, 1))
+        # Into the opening no further than it is a slit: what is shown there is no lip.
+        into = 0.024 - 0.018 * smoothstep(short - 0.015, 0.02)
+        rims_in = painted * ends * smoothstep(into - within, 0.012) * (1 - smoothstep(off / deep - 1, 1))
         above_in, below_in = halves(rims_in / rims_in.sum(1, keepdim=True).clamp(min=1))
         line = opened * (1 - smoothstep(want, SEAM[2])) * ends * torch.exp(square((within[:, :1] - within[:, 1:]) / (2 * SEAM[0])) * -1)
         paint = above_in + below_in
