@@ -56,13 +56,14 @@ pub struct Passing {
 impl AvatarLoop {
     /// Whether the next frame is to be looked at, before it is played. Asks upstream, so no lock may be held.
     pub(super) fn previews(&self) -> bool {
-        let unasked = match self.state.lock().preview {
-            Preview::Unasked => true,
+        match self.state.lock().preview {
+            Preview::Unasked => {}
             Preview::Waiting(_) => return true,
             Preview::Over => return false,
-        };
+        }
         // What is made while it is played cannot be had earlier.
-        let looks = unasked && upstream::is_recorded(&self.sinkpad);
+        let looks = upstream::is_recorded(&self.sinkpad);
+        gst::debug!(CAT, imp = self, "shown before it is played, to those who want it: {looks}");
         self.state.lock().preview = if looks { Preview::Waiting(VecDeque::new()) } else { Preview::Over };
         looks
     }
